@@ -1,0 +1,3 @@
+module github.com/leat-project/leat
+
+go 1.26.8

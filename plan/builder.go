@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/expr"
+)
+
+// Builder makes a plan node by node. Each method adds a node and returns it; schemas and windowing of its ports
+// follow from its inputs. Expressions must have been checked against the input's schema.
+type Builder struct {
+	Plan *Plan
+	At   Meta // of the nodes added next
+}
+
+// Meta is where a node comes from.
+type Meta struct {
+	Name      string
+	Transform string
+	Place     diag.Place
+}
+
+// NewBuilder returns a builder of an empty plan.
+func NewBuilder(name string) *Builder { return &Builder{Plan: &Plan{Name: name}} }
+
+// ErrorSchema is the schema of an error output: the failing element whole, the exception, and where it happened.
+func ErrorSchema(element column.Type) column.Schema {
+	return column.Schema{{Name: "element", Type: element}, {Name: "msg", Type: column.StringType}, {Name: "stack", Type: column.StringType}}
+}
+
+// BadRecordSchema is the schema of a file source's error output: the raw record and where it stands.
+func BadRecordSchema() column.Schema {
+	return column.Schema{
+		{Name: "element", Type: column.BytesType}, {Name: "msg", Type: column.StringType},
+		{Name: "file", Type: column.StringType}, {Name: "line", Type: column.IntType.OrNull()},
+	}
+}
+
+func (b *Builder) add(op Op, in []Ref, out ...Port) *Node {
+	n := &Node{ID: len(b.Plan.Nodes), Name: b.At.Name, Transform: b.At.Transform, Place: b.At.Place, Op: op, In: in, Out: out}
+	b.Plan.Nodes = append(b.Plan.Nodes, n)
+	return n
+}
+
+// step adds a node with one input whose main port is like the input but for the schema, and an errors port.
+func (b *Builder) step(op Op, in Ref, schema column.Schema) *Node {
+	from := *b.Plan.Port(in)
+	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: from.Explicit}
+	return b.add(op, []Ref{in}, main, b.errorsOf(in))
+}
+
+func (b *Builder) errorsOf(in Ref) Port {
+	from := b.Plan.Port(in)
+	return Port{Name: ErrorsPort, Schema: ErrorSchema(column.RowOf(from.Schema)), Window: from.Window, Explicit: from.Explicit}
+}
+
+// Source adds a source. Its rows are in the global window.
+func (b *Builder) Source(connector string, config map[string]any, schema column.Schema) *Node {
+	return b.add(&Source{Connector: connector, Config: config}, nil, Port{Name: MainPort, Schema: schema},
+		Port{Name: ErrorsPort, Schema: BadRecordSchema()})
+}
+
+// Sink adds a sink of all the inputs.
+func (b *Builder) Sink(connector string, config map[string]any, in ...Ref) *Node {
+	return b.add(&Sink{Connector: connector, Config: config}, in)
+}
+
+// Map adds a map to the named fields. Each field has its expression's type.
+func (b *Builder) Map(in Ref, fields column.Schema, exprs []*expr.Expr) *Node {
+	context := false
+	for _, e := range exprs {
+		e.Walk(func(n *expr.Expr) { context = context || n.Op == expr.OpMeta })
+	}
+	n := b.step(&Map{Exprs: exprs, Context: context}, in, fields)
+	if context && n.Out[0].Window.Kind == Sliding {
+		n.Out[0].Explicit = true
+	}
+	return n
+}
+
+// Filter adds a filter.
+func (b *Builder) Filter(in Ref, keep *expr.Expr) *Node {
+	return b.step(&Filter{Keep: keep}, in, b.Plan.Port(in).Schema)
+}
+
+// Explode adds an explode of list fields; schema is the input's with those fields at their element type.
+func (b *Builder) Explode(in Ref, fields []string, cross bool, schema column.Schema) *Node {
+	return b.step(&Explode{Fields: fields, Cross: cross}, in, schema)
+}
+
+// Route adds a route. unknown is the index in outputs of what takes null and unlisted values, or -1.
+func (b *Builder) Route(in Ref, by *expr.Expr, outputs []string, unknown int) *Node {
+	from := *b.Plan.Port(in)
+	ports := make([]Port, 0, len(outputs)+1)
+	for _, name := range outputs {
+		ports = append(ports, Port{Name: name, Schema: from.Schema, Window: from.Window, Explicit: from.Explicit})
+	}
+	return b.add(&Route{By: by, Outputs: outputs, Unknown: unknown}, []Ref{in}, append(ports, b.errorsOf(in))...)
+}
+
+// AssignTime adds an assignment of event times. The window is derived anew from the time.
+func (b *Builder) AssignTime(in Ref, time *expr.Expr) *Node {
+	n := b.step(&AssignTime{Time: time}, in, b.Plan.Port(in).Schema)
+	n.Out[0].Explicit = false
+	return n
+}
+
+// Window adds a windowing.
+func (b *Builder) Window(in Ref, w Windowing) *Node {
+	from := b.Plan.Port(in)
+	return b.add(&Window{Windowing: w}, []Ref{in}, Port{Name: MainPort, Schema: from.Schema, Window: w})
+}
+
+// Aggregate adds a grouping by keys and window.
+func (b *Builder) Aggregate(in Ref, keys []string, aggs []Agg) *Node {
+	from := *b.Plan.Port(in)
+	schema := column.Schema{}
+	for _, k := range keys {
+		schema = append(schema, from.Schema[from.Schema.Index(k)])
+	}
+	for _, a := range aggs {
+		schema = append(schema, column.Field{Name: a.Name, Type: a.Type})
+	}
+	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: true}
+	return b.add(&Aggregate{Keys: keys, Aggs: aggs}, []Ref{in}, main)
+}
+
+// Merge adds the union of inputs with equal schemas. With one input it adds nothing.
+func (b *Builder) Merge(in ...Ref) Ref {
+	if len(in) == 1 {
+		return in[0]
+	}
+	out := *b.Plan.Port(in[0])
+	out.Name = MainPort
+	for _, r := range in[1:] {
+		out.Explicit = out.Explicit || b.Plan.Port(r).Explicit
+	}
+	return b.add(&Merge{}, in, out).Main()
+}
+
+// Call adds a call of a connector for each row, with rows of that schema as the answer.
+func (b *Builder) Call(in Ref, connector string, config map[string]any, arg *expr.Expr, schema column.Schema) *Node {
+	return b.step(&Call{Connector: connector, Config: config, Arg: arg}, in, schema)
+}
