@@ -118,6 +118,8 @@ type Lowering struct {
 	Problems  *diag.List
 	// Dir is the directory against which relative files of the pipeline (path: of a callable) are resolved.
 	Dir string
+	// Context ends reading a sample of the data when the compilation is given up; nil: never.
+	Context context.Context
 }
 
 // Main returns the first input.

@@ -1,0 +1,161 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/plan"
+)
+
+// SourceSpec is a connector that reads: what becomes of it is a Transform without inputs and the Connector that an
+// engine opens, both called Name.
+type SourceSpec struct {
+	Name    string
+	Summary string
+	Doc     string
+	Source  string
+	Fields  []Field
+	Example string
+	// Open binds a configuration: it finds files and checks values, and reads no data. It is called when a
+	// pipeline is checked and again by the engine, so it must not change anything. A *Problem (or several, by
+	// errors.Join) is shown at the place of its key.
+	//
+	// The configuration is plain data (nil, bool, int64, float64, string, []any, map[string]any) of the keys of Fields
+	// that were given, but for this: a key of type Schema holds a column.Type, with the fields in the order of the
+	// file (see DeclaredSchema).
+	Open func(config map[string]any) (Source, error)
+}
+
+// SinkSpec is a connector that writes: a Transform with inputs and without outputs, and the Connector that an engine
+// opens, both called Name.
+type SinkSpec struct {
+	Name    string
+	Summary string
+	Doc     string
+	Source  string
+	Fields  []Field
+	Example string
+	// Open binds a configuration, as SourceSpec.Open does. Nothing is written before Sink.Open.
+	Open func(config map[string]any, env *SinkEnv) (Sink, error)
+	// Check reports what is wrong with rows of that schema, or nil. It may be nil.
+	Check func(config map[string]any, schema column.Schema) error
+}
+
+// AddSource registers a reading connector. It panics as AddTransform does.
+func AddSource(spec SourceSpec) *Transform {
+	AddConnector(Connector{Name: spec.Name, Source: spec.Open})
+	return AddTransform(Transform{
+		Name: spec.Name, Summary: spec.Summary, Doc: spec.Doc, Source: spec.Source, Example: spec.Example,
+		Fields: spec.Fields, Inputs: NoInput, Errors: true,
+		Lower: func(l *Lowering) Outputs { return lowerSource(l, spec) },
+	})
+}
+
+// AddSink registers a writing connector. It panics as AddTransform does.
+func AddSink(spec SinkSpec) *Transform {
+	AddConnector(Connector{Name: spec.Name, Sink: spec.Open})
+	return AddTransform(Transform{
+		Name: spec.Name, Summary: spec.Summary, Doc: spec.Doc, Source: spec.Source, Example: spec.Example,
+		Fields: spec.Fields,
+		Lower:  func(l *Lowering) Outputs { return lowerSink(l, spec) },
+	})
+}
+
+// DeclaredSchema returns the schema that a connector's configuration declares under key, and whether it does.
+func DeclaredSchema(config map[string]any, key string) (column.Schema, bool) {
+	t, ok := config[key].(column.Type)
+	return t.Fields, ok
+}
+
+func lowerSource(l *Lowering, spec SourceSpec) Outputs {
+	config, ok := l.connectorConfig(spec.Fields)
+	if !ok {
+		return Outputs{}
+	}
+	source, err := spec.Open(config)
+	if err != nil {
+		l.report(err)
+		return Outputs{}
+	}
+	schema, err := source.Schema(l.context())
+	if err != nil {
+		l.report(err)
+		return Outputs{}
+	}
+	n := l.Builder.Source(spec.Name, config, schema)
+	return Main(n.Main(), n)
+}
+
+func lowerSink(l *Lowering, spec SinkSpec) Outputs {
+	config, ok := l.connectorConfig(spec.Fields)
+	if !ok {
+		return Outputs{}
+	}
+	if _, err := spec.Open(config, &SinkEnv{Name: l.Name, Log: func(string, string) {}}); err != nil {
+		l.report(err)
+		return Outputs{}
+	}
+	if spec.Check != nil {
+		if err := spec.Check(config, l.Schema()); err != nil {
+			l.report(err)
+			return Outputs{}
+		}
+	}
+	refs := make([]plan.Ref, len(l.In))
+	for i := range l.In {
+		refs[i] = l.In[i].Ref
+	}
+	l.Builder.Sink(spec.Name, config, refs...)
+	return Outputs{}
+}
+
+// connectorConfig returns the given keys of fields as plain data, schemas parsed.
+func (l *Lowering) connectorConfig(fields []Field) (config map[string]any, ok bool) {
+	config, ok = map[string]any{}, true
+	for _, f := range fields {
+		v := l.Config.Get(f.Name)
+		if v == nil || v.Data == nil {
+			continue
+		}
+		if f.Type != Schema {
+			config[f.Name] = v.Plain()
+			continue
+		}
+		t, parsed := ParseSchema(v, l.Problems)
+		if parsed && t.Kind != column.Row {
+			l.Problems.Errorf(v.Place, diag.BadSchema, "wanted the schema of a row (type: object), found %s", t)
+			parsed = false
+		}
+		ok = ok && parsed
+		config[f.Name] = t
+	}
+	return config, ok
+}
+
+// report adds err to the problems: a *Problem at the place of its key, anything else at the transform.
+func (l *Lowering) report(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			l.report(e)
+		}
+		return
+	}
+	var p *Problem
+	if !errors.As(err, &p) {
+		p = &Problem{Code: diag.BadFile, Text: err.Error()}
+	}
+	at := l.Place
+	if v := l.Config.Get(p.Key); v != nil {
+		at = v.Place
+	}
+	l.Problems.Errorf(at, p.Code, "%s", p.Text).Hint = p.Hint
+}
+
+func (l *Lowering) context() context.Context {
+	if l.Context != nil {
+		return l.Context
+	}
+	return context.Background()
+}
