@@ -24,6 +24,8 @@ type Node struct {
 	Transform string     // its type, "Filter"
 	Place     diag.Place // its line in the pipeline file
 	Op        Op
+	// Threshold is the share of failed rows, by window, above which the job fails (error_handling); nil: none.
+	Threshold *float64
 	In        []Ref // Merge and Sink take any number, Source none, the others one
 	Out       []Port
 }
