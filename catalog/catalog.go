@@ -199,6 +199,12 @@ type Writer interface {
 	Abort() error
 }
 
+// Verifier is a Writer that can still refuse, after all encoders have been flushed. All sinks of a run are
+// verified before the first one commits.
+type Verifier interface {
+	Verify(ctx context.Context) error
+}
+
 // Encoder writes batches on behalf of one worker.
 type Encoder interface {
 	Write(ctx context.Context, b *column.Batch) error
