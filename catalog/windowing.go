@@ -19,6 +19,9 @@ const MaxWindowsPerRow = 100_000
 // maxLength limits durations, in milliseconds: 10,000 years.
 const maxLength = 10_000 * 366 * 24 * 3_600_000
 
+// maxLengthDigits limits the text of a duration's number.
+const maxLengthDigits = 64
+
 const lengthHint = "Write a number with one of the units ms, s, m, h, d; without a unit it is seconds."
 
 // windowKeys are the keys of each type of windowing beside "type".
@@ -192,8 +195,14 @@ func parseLengthText(text string) (ms int64, problem string) {
 		return 0, fmt.Sprintf("wanted a duration, found %q, whose unit %q is unknown", text, unit)
 	}
 	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || strings.ContainsAny(number, "xXpP_") {
+	if err != nil || len(number) > maxLengthDigits || strings.ContainsAny(number, "xXpP_") {
 		return 0, fmt.Sprintf("wanted a duration, found %q", text)
+	}
+	if f == 0 {
+		return 0, ""
+	}
+	if f < 1e-9 && f > -1e-9 { // exact arithmetic would be slow on 1e-999999
+		return 0, fmt.Sprintf("the duration %s is no whole number of milliseconds", text)
 	}
 	if f*float64(scale) > maxLength || f*float64(scale) < -maxLength {
 		return 0, fmt.Sprintf("the duration %s is too long", text)
