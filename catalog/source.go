@@ -128,6 +128,10 @@ func (l *Lowering) connectorConfig(fields []Field) (config map[string]any, ok bo
 			l.Problems.Errorf(v.Place, diag.BadSchema, "wanted the schema of a row (type: object), found %s", t)
 			parsed = false
 		}
+		if parsed && NeedsSchema(v.Plain()) {
+			l.Problems.Warnf(v.Place, diag.BadSchema, "only the types of this schema are used: what else it says of values is not checked").Hint =
+				"Put a ValidateWithSchema after this transform."
+		}
 		ok = ok && parsed
 		config[f.Name] = t
 	}

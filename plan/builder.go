@@ -93,6 +93,9 @@ func (b *Builder) Route(in Ref, by *expr.Expr, outputs []string, unknown int) *N
 	from := *b.Plan.Port(in)
 	ports := make([]Port, 0, len(outputs)+1)
 	for _, name := range outputs {
+		if name == ErrorsPort {
+			name = "outputs." + name // the errors port is known by its name
+		}
 		ports = append(ports, Port{Name: name, Schema: from.Schema, Window: from.Window, Explicit: from.Explicit})
 	}
 	return b.add(&Route{By: by, Outputs: outputs, Unknown: unknown}, []Ref{in}, append(ports, b.errorsOf(in))...)
