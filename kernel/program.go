@@ -25,10 +25,9 @@ type Program struct {
 	selBuf    [2][]int32
 	prepared  bool
 
-	rows    writer
-	patched column.Vector
-	typed   column.Vector
-	fail    []Failure
+	rows  writer
+	typed column.Vector
+	fail  []Failure
 }
 
 // Failure is a row for which an expression raised an exception.
@@ -206,13 +205,14 @@ func (p *Program) patch(v *column.Vector, bad bitset) *column.Vector {
 	}
 	for _, r := range x.rows {
 		i := int(r)
-		if !bad.has(i) {
-			w.copy(v, i)
-			continue
-		}
-		value, err := p.at(i)
-		if err == nil {
-			err = w.put(i, value)
+		var err error
+		if bad.has(i) {
+			var value column.Value
+			if value, err = p.at(i); err == nil {
+				err = w.put(i, value)
+			}
+		} else {
+			err = w.copy(v, i)
 		}
 		if err != nil {
 			p.fail = append(p.fail, Failure{Row: r, Err: err})

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/expr"
@@ -283,17 +284,43 @@ func compareBytesConst(op string, out []bool, v *column.Vector, c []byte) {
 	}
 }
 
-// equalConst compares lengths first: in most rows they settle it.
+// equalConst compares lengths first: in most rows they settle it. Constants of up to 8 bytes are compared as one word, as
+// far as the rows have 8 bytes to read.
 func equalConst(want bool, out []bool, v *column.Vector, c []byte) {
-	off := v.Offsets[:len(out)+1]
-	data, size, text := v.Data, len(c), string(c)
-	from := int(off[0])
-	for i := range out {
-		to := int(off[i+1])
-		same := to-from == size && string(data[from:to]) == text
-		out[i] = same == want
+	n := 0
+	if len(c) <= 8 {
+		n = equalWord(want, out, v, c)
+	}
+	text := string(c)
+	for i := n; i < len(out); i++ {
+		out[i] = (string(v.Bin(i)) == text) == want
+	}
+}
+
+// equalWord compares the rows from the first on, and returns how many it could.
+func equalWord(want bool, out []bool, v *column.Vector, c []byte) int {
+	off, data := v.Offsets[:len(out)+1], v.Data
+	word, mask := wordOf(c)
+	n := len(out)
+	for n > 0 && int(off[n-1])+8 > len(data) {
+		n--
+	}
+	from, size, differs := off[0], int32(len(c)), b2i(!want)
+	for i, to := range off[1 : n+1] {
+		same := b2i(to-from == size) & b2i(binary.LittleEndian.Uint64(data[from:])&mask == word)
+		out[i] = same != differs
 		from = to
 	}
+	return n
+}
+
+// wordOf returns up to 8 bytes as a word, and the mask of the bits that it uses.
+func wordOf(c []byte) (word, mask uint64) {
+	for i, b := range c {
+		word |= uint64(b) << (8 * i)
+		mask |= 0xff << (8 * i)
+	}
+	return word, mask
 }
 
 // isNull reports whether e is the literal None.

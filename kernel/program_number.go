@@ -109,21 +109,36 @@ func (f numberFormat) pad(dst []byte, from int) []byte {
 func AppendFloat(dst []byte, f float64) []byte {
 	abs := math.Abs(f)
 	switch {
-	case abs < 1<<53 && f == math.Trunc(f) && (f != 0 || !math.Signbit(f)):
+	case abs < 1e16 && f == math.Trunc(f) && (f != 0 || !math.Signbit(f)):
 		return append(strconv.AppendInt(dst, int64(f), 10), ".0"...)
 	case f == 0:
 		return append(dst, "-0.0"...)
 	case abs >= 1e16 || abs < 1e-4 || f != f:
 		return appendExtreme(dst, f)
 	}
-	from := len(dst)
-	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-	for _, b := range dst[from:] {
-		if b == '.' {
-			return dst
+	// At most one decimal of up to 15 digits reads back as a given float, so one that does is the shortest.
+	if abs < 1e9 {
+		if scaled := uint64(float64(abs*1e6) + 0.5); float64(scaled)/1e6 == abs {
+			return appendMicros(dst, f < 0, scaled)
 		}
 	}
-	return append(dst, ".0"...)
+	return strconv.AppendFloat(dst, f, 'f', -1, 64)
+}
+
+// appendMicros appends millionths without zeros at the end; they are no whole number.
+func appendMicros(dst []byte, negative bool, millionths uint64) []byte {
+	if negative {
+		dst = append(dst, '-')
+	}
+	whole := millionths / 1e6
+	part := millionths - whole*1e6
+	dst = append(strconv.AppendUint(dst, whole, 10), '.')
+	for unit := uint64(1e5); part > 0; unit /= 10 {
+		digit := part / unit
+		dst = append(dst, byte('0'+digit))
+		part -= digit * unit
+	}
+	return dst
 }
 
 func appendExtreme(dst []byte, f float64) []byte {

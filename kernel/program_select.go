@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/leat-project/leat/column"
@@ -143,8 +144,35 @@ func (p *Program) selectCompare(s *compareStep, sel []int32) ([]int32, bool) {
 		return selectConst(s.op, sel, x, v.Floats, s.c.f), true
 	case column.Int, column.Time, column.Duration:
 		return selectConst(s.op, sel, x, v.Ints, s.c.i), true
+	case column.String, column.Bytes:
+		if s.op == "==" || s.op == "!=" {
+			return selectText(s.op == "==", sel, x, v, s.c.bytes), true
+		}
 	}
 	return sel[:0], false
+}
+
+// selectText selects the rows whose text is c, or those whose text is not.
+func selectText(want bool, sel []int32, x *frame, v *column.Vector, c []byte) []int32 {
+	data, off, text := v.Data, v.Offsets, string(c)
+	word, mask := uint64(0), uint64(0)
+	short := len(c) <= 8
+	if short {
+		word, mask = wordOf(c)
+	}
+	k, size, differs := 0, int32(len(c)), b2i(!want)
+	for _, r := range x.rows[:len(sel)] {
+		from, to := off[r], off[r+1]
+		same := b2i(to-from == size)
+		if short && int(from)+8 <= len(data) {
+			same &= b2i(binary.LittleEndian.Uint64(data[from:])&mask == word)
+		} else if same == 1 {
+			same = b2i(string(data[from:to]) == text)
+		}
+		sel[k] = r
+		k += same ^ differs
+	}
+	return sel[:k]
 }
 
 func selectConst[T int64 | float64](op string, sel []int32, x *frame, a []T, c T) []int32 {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"strings"
@@ -58,6 +59,7 @@ func (c *cell) texts(t *textOut, n int, bad bitset) bitset {
 // piece is a part of a text made for each row: fixed text, or a value and how it is printed.
 type piece struct {
 	fixed  []byte
+	padded []byte // fixed with room behind it; see join
 	step   step
 	kind   column.Kind
 	format numberFormat
@@ -171,6 +173,7 @@ func (s *textStep) print(n *node, spec string) bool {
 type textStep struct {
 	pieces []piece
 	varies bool // a piece is neither fixed nor boxed
+	parts  []part
 	cell
 }
 
@@ -249,24 +252,69 @@ func (s *textStep) printRows(x *frame, bad bitset) bitset {
 }
 
 // join writes the pieces of each row where all are text; size is at least the room that they take.
+//
+// Most texts are short, and a call to copy costs more than their bytes. So text of up to 16 bytes is moved as two words,
+// too much of it; the next piece overwrites the rest.
 func (s *textStep) join(x *frame, size int) {
 	t := s.text(x.n)
+	size += wordsRoom
 	if cap(t.data) < size {
-		t.data = make([]byte, 0, size+size/8)
+		t.data = make([]byte, size+size/8)
 	}
+	data, off, at, next := t.data[:cap(t.data)], t.off, 0, 0
+	s.prepare(x.n)
+	parts := s.parts
 	for _, r := range x.rows {
 		i := int(r)
-		t.start(i)
-		for k := range s.pieces {
-			p := &s.pieces[k]
-			if p.step == nil {
-				t.data = append(t.data, p.fixed...)
+		for ; next <= i; next++ {
+			off[next] = int32(at)
+		}
+		for k := range parts {
+			p := &parts[k]
+			from, to := 0, p.fixed
+			if p.off != nil {
+				from, to = int(p.off[i]), int(p.off[i+1])
+			}
+			if n := to - from; n > 16 || from+16 > len(p.data) {
+				at += copy(data[at:], p.data[from:to])
 			} else {
-				t.data = append(t.data, p.v.Data[p.v.Offsets[i]:p.v.Offsets[i+1]]...)
+				word, dst := p.data[from:from+16], data[at:at+16]
+				binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(word))
+				binary.LittleEndian.PutUint64(dst[8:], binary.LittleEndian.Uint64(word[8:]))
+				at += n
 			}
 		}
 	}
+	t.data, t.next = data[:at], next
 	s.texts(&t, x.n, nil)
+}
+
+// wordsRoom is how far join may write past the end of a text.
+const wordsRoom = 16
+
+// part is a piece of text as join reads it.
+type part struct {
+	data  []byte
+	off   []int32 // nil: the text is data[:fixed] in all rows
+	fixed int
+}
+
+// prepare fills s.parts from the batch at hand.
+func (s *textStep) prepare(n int) {
+	s.parts = s.parts[:0]
+	for k := range s.pieces {
+		p := &s.pieces[k]
+		if p.step == nil {
+			// With room behind it, so that it can be read as words.
+			if p.padded == nil {
+				p.padded = make([]byte, len(p.fixed)+wordsRoom)
+				copy(p.padded, p.fixed)
+			}
+			s.parts = append(s.parts, part{data: p.padded, fixed: len(p.fixed)})
+			continue
+		}
+		s.parts = append(s.parts, part{data: p.v.Data, off: p.v.Offsets[:n+1]})
+	}
 }
 
 // method compiles the methods of strings that need no tables of Unicode.

@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"math"
-
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/expr"
 )
@@ -40,7 +38,9 @@ func (w *writer) reset(t column.Type, n int) {
 		o.Boxed = grow(o.Boxed, n)
 		clear(o.Boxed)
 	case column.List, column.Map, column.Row:
-		w.b = column.NewBuilder(t.OrNull())
+		if w.b == nil {
+			w.b = column.NewBuilder(t.OrNull()) // rows left out are null
+		}
 	}
 }
 
@@ -114,12 +114,12 @@ func (w *writer) put(i int, v column.Value) error {
 	case column.String:
 		var x string
 		if x, ok = v.(string); ok {
-			return w.text(i, x)
+			return w.text(i, []byte(x))
 		}
 	case column.Bytes:
 		var x []byte
 		if x, ok = v.([]byte); ok {
-			return w.text(i, string(x))
+			return w.text(i, x)
 		}
 	case column.Any:
 		o.Boxed[i] = v
@@ -148,9 +148,9 @@ func (w *writer) gap(i int) {
 	}
 }
 
-func (w *writer) text(i int, s string) error {
+func (w *writer) text(i int, s []byte) error {
 	w.gap(i)
-	if len(w.out.Data)+len(s) > math.MaxInt32 {
+	if len(w.out.Data)+len(s) > maxText {
 		return errTooLong
 	}
 	w.out.Data = append(w.out.Data, s...)
@@ -183,17 +183,14 @@ func (w *writer) skip(i int) {
 }
 
 // copy sets row i to row i of v, for types whose values vary in size.
-func (w *writer) copy(v *column.Vector, i int) {
+func (w *writer) copy(v *column.Vector, i int) error {
 	switch w.t.Kind {
 	case column.String, column.Bytes:
-		w.gap(i)
 		if v.IsNull(i) {
 			w.null(i)
-			return
+			return nil
 		}
-		w.out.Data = append(w.out.Data, v.Bin(i)...)
-		w.next = i + 1
-		w.out.Offsets[w.next] = int32(len(w.out.Data))
+		return w.text(i, v.Bin(i))
 	case column.Any:
 		w.out.Boxed[i] = v.Boxed[i]
 	case column.List, column.Map, column.Row:
@@ -201,6 +198,7 @@ func (w *writer) copy(v *column.Vector, i int) {
 		w.b.AppendFrom(v, i)
 		w.next = i + 1
 	}
+	return nil
 }
 
 // finish returns the vector.
@@ -210,14 +208,8 @@ func (w *writer) finish() *column.Vector {
 		w.gap(w.n)
 	case column.List, column.Map, column.Row:
 		w.skip(w.n)
-		v := w.b.Finish()
-		w.b = nil
+		w.out = *w.b.Finish()
 		w.out.Type = w.t
-		if v != nil {
-			nested := *v
-			nested.Type = w.t
-			w.out = nested
-		}
 	}
 	return &w.out
 }
