@@ -211,7 +211,7 @@ func compactValue(v any) string {
 	case column.Type:
 		return v.String()
 	}
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(configJSON(v))
 	if err != nil {
 		return fmt.Sprint(v)
 	}
