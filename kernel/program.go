@@ -70,7 +70,7 @@ func (p *Program) Vectorised() bool { return p.root != nil }
 func (p *Program) Run(b *column.Batch, port *plan.Port) (*column.Vector, []Failure) {
 	p.begin(b, port)
 	x := &p.frame
-	if p.root == nil || !p.fits(b) {
+	if p.root == nil || len(x.rows) == 0 || !p.fits(b) {
 		return p.interpret(), p.fail
 	}
 	v, bad := p.root.eval(x)

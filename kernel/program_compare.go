@@ -49,7 +49,7 @@ func (c *compiler) pair(left *expr.Expr, op string, right *expr.Expr) *node {
 		a, b, op = b, a, flipped[op]
 	}
 	if isNumeric(a.kind()) && isNumeric(b.kind()) {
-		if a, b = comparable2(a, b); a == nil {
+		if a, b = commonKind(a, b); a == nil {
 			return nil
 		}
 	}
@@ -66,8 +66,8 @@ func (c *compiler) pair(left *expr.Expr, op string, right *expr.Expr) *node {
 
 var flipped = map[string]string{"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-// comparable2 brings two numbers to one kind without changing what a comparison says; nil where that takes more.
-func comparable2(a, b *node) (*node, *node) {
+// commonKind brings two numbers to one kind without changing what a comparison says; nil where that takes more.
+func commonKind(a, b *node) (*node, *node) {
 	a, b = toInt(a), toInt(b)
 	if a.kind() == b.kind() {
 		return a, b

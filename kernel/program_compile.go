@@ -88,7 +88,7 @@ func (c *compiler) operand(e *expr.Expr) *node {
 	if n := c.compile(e); n != nil {
 		return n
 	}
-	if e.Type.Kind == column.Any || e.Type.Kind == column.Null || e.Op == expr.OpLambda || hasLocals(e) {
+	if e.Type.Kind == column.Any || e.Type.Kind == column.Null || e.Op == expr.OpLambda || e.Op == expr.OpLocal {
 		return nil
 	}
 	c.costly++
@@ -124,13 +124,6 @@ func (c *compiler) operands(exprs []*expr.Expr) []*node {
 		return nil
 	}
 	return out
-}
-
-// hasLocals reports whether e reads a variable that is bound outside of it.
-func hasLocals(e *expr.Expr) bool {
-	found := false
-	e.Walk(func(n *expr.Expr) { found = found || n.Op == expr.OpLocal })
-	return found
 }
 
 // literal returns the value of a constant: a literal, or a sign before a number.

@@ -68,12 +68,14 @@ func (p *Program) prepareTest() {
 func (p *Program) selectWhole(b *column.Batch, port *plan.Port, sel []int32) ([]int32, []Failure) {
 	p.begin(b, port)
 	sel = sel[:0]
-	if p.test == nil || !p.fits(b) {
+	if p.test == nil || len(p.frame.rows) == 0 || !p.fits(b) {
 		return p.selectBoxed(sel)
 	}
 	if s, ok := p.test.(*compareStep); ok && s.c.is {
-		if out, ok := p.selectCompare(s, sel); ok {
-			return out, p.fail
+		if field, ok := s.a.(fieldStep); ok {
+			if out, ok := p.selectCompare(s, b.Cols[field], sel); ok {
+				return out, p.fail
+			}
 		}
 	}
 	v, bad := p.test.eval(&p.frame)
@@ -130,12 +132,11 @@ func (p *Program) collect(sel []int32, test []bool, bad bitset) ([]int32, []Fail
 	return sel[:k], p.fail
 }
 
-// selectCompare compares a column with a constant without writing bools; false where the column has nulls or is not a
-// plain column of numbers.
-func (p *Program) selectCompare(s *compareStep, sel []int32) ([]int32, bool) {
+// selectCompare compares a column of the batch with a constant without writing bools; false where the column has nulls
+// or there is no loop for it.
+func (p *Program) selectCompare(s *compareStep, v *column.Vector, sel []int32) ([]int32, bool) {
 	x := &p.frame
-	v, bad := s.a.eval(x)
-	if bad != nil || nulls(&s.nul, v, x.n) != nil {
+	if nulls(&s.nul, v, x.n) != nil {
 		return sel, false
 	}
 	sel = slices.Grow(sel, len(x.rows))[:len(x.rows)]

@@ -105,8 +105,11 @@ func (c *compiler) format(e *expr.Expr) *node {
 	for _, a := range e.Args {
 		if text, ok := a.Value.(string); ok && a.Op == expr.OpLit {
 			s.addFixed(text)
-		} else if a.Op != expr.OpFormatted || !c.formatted(a, s) {
+		} else if a.Op != expr.OpFormatted {
 			return nil
+		} else if !c.formatted(a, s) {
+			alone := &expr.Expr{Op: expr.OpFormat, Type: column.StringType, Args: []*expr.Expr{a}}
+			s.add(&node{boxed: true}, piece{step: &boxedStep{e: alone}, kind: column.String})
 		}
 	}
 	if !s.varies {
