@@ -11,7 +11,7 @@ import (
 // MarshalJSON writes the plan whole: nodes in order, expressions as their canonical text and type, schemas as lists of
 // fields. Lengths of time are in milliseconds.
 func (p *Plan) MarshalJSON() ([]byte, error) {
-	out := planJSON{Version: 1, Name: p.Name, Options: p.Options, Nodes: make([]nodeJSON, len(p.Nodes))}
+	out := planJSON{Version: 1, Name: p.Name, Options: configJSON(p.Options), Nodes: make([]nodeJSON, len(p.Nodes))}
 	for i, n := range p.Nodes {
 		out.Nodes[i] = nodeJSON{ID: n.ID, Name: n.Name, Transform: n.Transform, Kind: n.Op.Kind(), Threshold: n.Threshold, Op: opJSON(n)}
 		if !n.Place.IsZero() {
@@ -29,10 +29,10 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 }
 
 type planJSON struct {
-	Version int            `json:"version"`
-	Name    string         `json:"name"`
-	Options map[string]any `json:"options,omitempty"`
-	Nodes   []nodeJSON     `json:"nodes"`
+	Version int        `json:"version"`
+	Name    string     `json:"name"`
+	Options any        `json:"options,omitempty"`
+	Nodes   []nodeJSON `json:"nodes"`
 }
 
 type nodeJSON struct {
