@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
@@ -30,7 +31,7 @@ func readYAML(file string, text []byte, problems *diag.List) *catalog.Value {
 	if !r.readable(text) {
 		return nil
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader(text))
+	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(MaxDepth+1))))
 	if err != nil {
 		problems.Errorf(r.line(1), diag.BadYAML, "the text cannot be read as YAML: %v", err)
 		return nil
@@ -64,7 +65,8 @@ type reader struct {
 	lines    []string
 	problems *diag.List
 	values   int
-	full     bool                // MaxValues has been reported
+	full     bool // MaxValues has been reported
+	columns  columns
 	open     map[*yaml.Node]bool // anchored nodes around what is being read
 }
 
@@ -72,6 +74,46 @@ type reader struct {
 func splitLines(text string) []string {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	return strings.Split(text, "\n")
+}
+
+// columns turns characters of a line into bytes and back. It remembers the last answer and goes on from there, because a
+// line may be long and places are asked for one after the other.
+type columns struct {
+	line       int
+	char, byte int // char characters (from 0) of the line take byte bytes
+}
+
+// byteOf is the byte at which character col (from 1) of line number n begins, or its length where it has fewer.
+func (c *columns) byteOf(n int, line string, col int) int {
+	c.begin(n)
+	for c.char < col-1 && c.byte < len(line) {
+		_, width := utf8.DecodeRuneInString(line[c.byte:])
+		c.char, c.byte = c.char+1, c.byte+width
+	}
+	for c.char > col-1 && c.char > 0 {
+		_, width := utf8.DecodeLastRuneInString(line[:c.byte])
+		c.char, c.byte = c.char-1, c.byte-width
+	}
+	return c.byte
+}
+
+// colOf is the character (from 1) that begins at byte at of line number n.
+func (c *columns) colOf(n int, line string, at int) int {
+	c.begin(n)
+	at = min(at, len(line))
+	if at >= c.byte {
+		c.char += utf8.RuneCountInString(line[c.byte:at])
+	} else {
+		c.char -= utf8.RuneCountInString(line[at:c.byte])
+	}
+	c.byte = at
+	return c.char + 1
+}
+
+func (c *columns) begin(n int) {
+	if n != c.line {
+		*c = columns{line: n}
+	}
 }
 
 // readable reports whether text is UTF-8 without control characters and not too long.
@@ -84,12 +126,16 @@ func (r *reader) readable(text []byte) bool {
 		for col, width := 0, 0; col < len(line); col += width {
 			var c rune
 			c, width = utf8.DecodeRuneInString(line[col:])
-			at := diag.Place{File: r.file, Line: i + 1, Col: utf8.RuneCountInString(line[:col]) + 1, Text: line}
+			at := diag.Place{File: r.file, Line: i + 1, Text: line}
 			switch {
+			case c >= ' ' && c != 0x7f && c != utf8.RuneError || c == '\t':
+				continue
 			case c == utf8.RuneError && width == 1:
+				at.Col = utf8.RuneCountInString(line[:col]) + 1
 				r.problems.Errorf(at, diag.BadYAML, "the byte 0x%02x is not UTF-8", line[col]).Hint = "Save the file as UTF-8."
 				return false
-			case c < ' ' && c != '\t' || c == 0x7f:
+			case c < ' ' || c == 0x7f:
+				at.Col = utf8.RuneCountInString(line[:col]) + 1
 				r.problems.Errorf(at, diag.BadYAML, "the control character U+%04X is not allowed in YAML", c).Hint =
 					"In double quotes, write it as an escape."
 				return false
@@ -133,6 +179,10 @@ func (r *reader) fault(err error, text []byte) {
 	}
 	if at.Line > len(r.lines) || at.Line == len(r.lines) && at.Text == "" && len(r.lines) > 1 {
 		at = r.end()
+	}
+	if strings.Contains(e.Message, "exceeded max depth") {
+		r.problems.Errorf(at, diag.OverLimit, "lists and maps are nested deeper than %d", MaxDepth)
+		return
 	}
 	message := strings.TrimPrefix(e.Message, "yaml: ")
 	context := strings.TrimPrefix(e.ContextMsg, "while ")

@@ -80,7 +80,7 @@ type follower struct {
 func (f *follower) start(n *yaml.Node) {
 	f.line = n.Line - 1
 	line := f.r.text(f.line)
-	f.col = byteOf(line, n.Column)
+	f.col = f.r.columns.byteOf(f.line, line, n.Column)
 	for f.col < len(line) && (line[f.col] == '&' || line[f.col] == '!') && (n.Anchor != "" || n.Style&yaml.TaggedStyle != 0) {
 		end := strings.IndexAny(line[f.col:], " \t")
 		if end < 0 {
@@ -107,7 +107,7 @@ func byteOf(line string, col int) int {
 // mark says that the value's next byte stands at the position.
 func (f *follower) mark() {
 	line := f.r.text(f.line)
-	p := f.r.place(f.line+1, utf8.RuneCountInString(line[:min(f.col, len(line))])+1, 1)
+	p := f.r.place(f.line+1, f.r.columns.colOf(f.line, line, f.col), 1)
 	if k := len(f.marks); k > 0 && f.marks[k-1].Offset == f.at {
 		f.marks[k-1].Place = p
 		return
