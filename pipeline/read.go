@@ -70,9 +70,14 @@ type reader struct {
 	open     map[*yaml.Node]bool // anchored nodes around what is being read
 }
 
-// splitLines splits a text at the line breaks that YAML knows.
+// lineBreaks are the line breaks of YAML 1.1.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
+// splitLines splits a text at its line breaks.
 func splitLines(text string) []string {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	if strings.ContainsAny(text, "\r\u0085\u2028\u2029") {
+		text = lineBreaks.Replace(text)
+	}
 	return strings.Split(text, "\n")
 }
 
@@ -150,8 +155,11 @@ func (r *reader) line(n int) diag.Place { return r.place(n, 0, 0) }
 
 // place is a place of the text, with the line that it stands in.
 func (r *reader) place(line, col, length int) diag.Place {
+	if line > len(r.lines) {
+		return r.end()
+	}
 	p := diag.Place{File: r.file, Line: line, Col: col, Len: length}
-	if line >= 1 && line <= len(r.lines) {
+	if line >= 1 {
 		p.Text = r.lines[line-1]
 	}
 	return p

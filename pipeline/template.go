@@ -332,6 +332,10 @@ func (l *includeLoader) Read(path string) (io.Reader, error) {
 	if t.reads > MaxTemplateFiles {
 		return nil, fmt.Errorf("the template reads more than %d files", MaxTemplateFiles)
 	}
+	path, err := l.Resolve(path) // an extended template is read without being resolved
+	if err != nil {
+		return nil, err
+	}
 	text, known := t.files[path]
 	if !known {
 		data, err := os.ReadFile(path)
@@ -562,7 +566,7 @@ func (m *originMap) place(p diag.Place) (at diag.Place, written, known bool) {
 			best = x
 		}
 	}
-	at = diag.Place{File: best.file, Line: best.line, Col: best.col, Len: best.length, Text: m.line(best.file, best.line)}
+	at = diag.Place{File: best.file, Line: best.line, Col: best.origin.col, Len: best.length, Text: m.line(best.file, best.line)}
 	switch {
 	case p.Col == 0:
 		at.Col, at.Len = 0, 0
