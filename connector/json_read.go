@@ -1,0 +1,249 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/file"
+	"github.com/leat-project/leat/diag"
+)
+
+// ReadFromJson reads files of JSON objects, one a line.
+var ReadFromJson = catalog.AddSource(catalog.SourceSpec{
+	Name:    "ReadFromJson",
+	Summary: "Reads files of JSON objects, one object a line.",
+	Doc: `
+Each line is an object, and gives a row; blank lines are passed over. Nested objects are rows, arrays are lists.
+
+The schema is declared, or inferred from a sample: head, middle and tail of the files. In an inferred schema every field may
+be null; integers and floats together are float; what is of several types is of any type. A record that lacks a field has null
+there. A record that does not fit the schema is bad: it goes to the error output with file and line, or fails the job. A field that
+the schema does not have is passed over, and counted.
+
+Integers beyond 64 bits, invalid UTF-8, lone surrogates, unescaped control characters, NaN and Infinity, records over 16 MiB and nesting
+over 200 levels are bad records. Of a key that is there twice, the last value counts.
+
+Files ending in .gz, .zst and .bz2 are decompressed. Rows have no event time (see AssignTimestamps). Only the fields that the
+pipeline needs are materialised; the rest is checked and skipped.
+`,
+	Source: "https://beam.apache.org/releases/yamldoc/current/#readfromjson",
+	Fields: []catalog.Field{
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.json; ** matches any folders."},
+		{Name: "schema", Type: catalog.Schema, Doc: "The JSON schema of a record; without it, the schema is inferred."},
+		{Name: "sample_rows", Type: catalog.Integer, Default: "1000", Doc: "How many records the schema is inferred from."},
+		{Name: "compression", Type: catalog.Text, Default: "auto", Enum: []string{"auto", "uncompressed", "gzip", "zstd", "bzip2"}, Doc: "How the files are compressed."},
+		{Name: "lines", Type: catalog.Boolean, Default: "true", Doc: "One object a line, as Beam's default; false is refused."},
+		{Name: "orient", Type: catalog.Text, Default: "records", Enum: []string{"records"}, Doc: "The shape of the file, as in Beam."},
+	},
+	Example: `
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromJson
+      config:
+        path: "{{ tmp }}/in.json"
+    - type: LogForTesting
+`,
+	Open: func(config map[string]any) (catalog.Source, error) { return newJSONSource(config) },
+})
+
+type jsonSource struct {
+	paths       []string
+	compression file.Compression
+	sampleRows  int64
+	declared    column.Schema
+}
+
+// jsonSampleRows is how many records a schema is inferred from.
+const jsonSampleRows = 1000
+
+func newJSONSource(config map[string]any) (*jsonSource, error) {
+	if config["lines"] == false {
+		return nil, &catalog.Problem{Key: "lines", Code: diag.Unsupported, Text: "a file that is one JSON document is not read", Hint: "Write one object a line."}
+	}
+	path, _ := config["path"].(string)
+	paths, err := file.Find("path", path)
+	if err != nil {
+		return nil, err
+	}
+	s := &jsonSource{paths: paths, sampleRows: jsonSampleRows}
+	s.declared, _ = catalog.DeclaredSchema(config, "schema")
+	if n, ok := config["sample_rows"].(int64); ok {
+		if n < 1 {
+			return nil, &catalog.Problem{Key: "sample_rows", Code: diag.BadValue, Text: fmt.Sprintf("wanted at least 1, found %d", n)}
+		}
+		s.sampleRows = n
+	}
+	if name, ok := config["compression"].(string); ok {
+		s.compression = file.CompressionNames[name]
+	}
+	return s, nil
+}
+
+// sampleBytes is how much of the files a record of the sample may take on average.
+const sampleBytes = 512
+
+// Schema returns the declared schema, or infers one.
+func (s *jsonSource) Schema(context.Context) (column.Schema, error) {
+	if s.declared != nil {
+		return s.declared, nil
+	}
+	inferred, rows := column.NullType, int64(0)
+	var first error
+	err := file.Sample(s.paths, s.compression, file.SplitLines, int(s.sampleRows)*sampleBytes, func(m *catalog.Morsel, _ bool) error {
+		sc := jsonScanner{text: append(m.Data, '\n')}
+		most := rows + max(1, s.sampleRows/3)
+		for p, line := 0, m.Line; p < len(sc.text) && rows < most; line++ {
+			next := p
+			for sc.text[next] != '\n' {
+				next++
+			}
+			if p = sc.space(p); p < next {
+				sc.err = nil
+				if v, end := sc.boxed(p, 0); end < 0 {
+					if first == nil {
+						first = fmt.Errorf("%s:%d: %w", m.File, line, sc.err)
+					}
+				} else {
+					inferred = unifyJSON(inferred, jsonTypeOf(v))
+					rows++
+				}
+			}
+			p = next + 1
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if inferred.Kind != column.Row {
+		text := "no record to infer a schema from"
+		switch {
+		case inferred.Kind != column.Null:
+			text = fmt.Sprintf("the lines of %q are not JSON objects", s.paths[0])
+		case first != nil:
+			text = fmt.Sprintf("no record of the sample can be read: %v", first)
+		}
+		return nil, &catalog.Problem{Key: "path", Code: diag.CannotInfer, Text: text, Hint: "Declare the fields in \"schema\"."}
+	}
+	return settle(inferred).Fields, nil
+}
+
+// jsonTypeOf is column.TypeOf with every part nullable: what a sample always has, the rest may lack.
+func jsonTypeOf(v column.Value) column.Type {
+	switch v := v.(type) {
+	case *column.ListValue:
+		elem := column.NullType
+		for _, e := range v.Elems {
+			elem = unifyJSON(elem, jsonTypeOf(e))
+		}
+		return column.ListOf(elem).OrNull()
+	case *column.RowValue:
+		fields := make(column.Schema, len(v.Names))
+		for i, n := range v.Names {
+			fields[i] = column.Field{Name: n, Type: jsonTypeOf(v.Elems[i])}
+		}
+		return column.RowOf(fields).OrNull()
+	}
+	if t := column.TypeOf(v); t.Kind != column.Null {
+		return t.OrNull()
+	}
+	return column.NullType
+}
+
+// unifyJSON unifies two inferred types: JSON has one kind of number, so that int and float give float.
+func unifyJSON(a, b column.Type) column.Type {
+	switch {
+	case a.IsNumber() && b.IsNumber() && a.Kind != b.Kind:
+		return column.FloatType.OrNull()
+	case a.Kind != b.Kind:
+		return column.Unify(a, b)
+	}
+	switch a.Kind {
+	case column.List:
+		return column.ListOf(unifyJSON(*a.Elem, *b.Elem)).OrNull()
+	case column.Row:
+		fields := append(column.Schema(nil), a.Fields...)
+		for _, f := range b.Fields {
+			if i := fields.Index(f.Name); i >= 0 {
+				fields[i].Type = unifyJSON(fields[i].Type, f.Type)
+			} else {
+				fields = append(fields, f)
+			}
+		}
+		return column.RowOf(fields).OrNull()
+	}
+	return a
+}
+
+// settle replaces the type of what was null throughout the sample by any.
+func settle(t column.Type) column.Type {
+	switch t.Kind {
+	case column.Null:
+		return column.AnyType
+	case column.List:
+		elem := settle(*t.Elem)
+		t.Elem = &elem
+	case column.Row:
+		fields := append(column.Schema(nil), t.Fields...)
+		for i := range fields {
+			fields[i].Type = settle(fields[i].Type)
+		}
+		t.Fields = fields
+	}
+	return t
+}
+
+// Open begins reading.
+func (s *jsonSource) Open(ctx context.Context, fields column.Schema) (catalog.Reader, error) {
+	r := &jsonReader{Lines: file.NewLines(s.paths, s.compression, file.SplitLines), fields: fields, known: s.declared, unknowns: map[string]int64{}}
+	if r.known == nil {
+		var err error
+		if r.known, err = s.Schema(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+type jsonReader struct {
+	*file.Lines
+	fields   column.Schema
+	known    column.Schema // all fields
+	mu       sync.Mutex
+	unknowns map[string]int64 // records with fields that known lacks
+}
+
+var _ catalog.Reader = (*jsonReader)(nil)
+
+// NewDecoder returns a decoder for one worker.
+func (r *jsonReader) NewDecoder() catalog.Decoder {
+	d := &jsonDecoder{reader: r}
+	for _, f := range r.fields {
+		d.cols = append(d.cols, newJSONColumn(f.Type))
+	}
+	d.root = newJSONObject(r.fields, r.known, d.cols)
+	return d
+}
+
+func (r *jsonReader) unknown(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unknowns[name]++
+}
+
+// Notes says which fields were passed over because the schema does not have them.
+func (r *jsonReader) Notes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var notes []string
+	for name := range r.unknowns {
+		notes = append(notes, fmt.Sprintf("field %q is not in the schema, and was passed over: declare it in \"schema\", or raise \"sample_rows\"", name))
+	}
+	sort.Strings(notes)
+	return notes
+}

@@ -1,0 +1,398 @@
+package connector
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// jsonScanner walks over one morsel of JSON. Every method takes the position where its construct begins and returns the
+// position after it; -1 means that the record is bad and err says why. The text ends with a newline, so that no loop
+// runs over its end: a newline belongs to no JSON value.
+type jsonScanner struct {
+	text []byte
+	err  error
+	buf  []byte // a string without its escapes
+}
+
+// maxJSONDepth is how deep arrays and objects may nest.
+const maxJSONDepth = 200
+
+var (
+	errJSONDepth   = fmt.Errorf("arrays and objects nest deeper than %d, the most that is read", maxJSONDepth)
+	errJSONControl = errors.New("a control character in a string: it has to be escaped")
+	errJSONEnd     = errors.New("the record ends in the middle of a value")
+)
+
+func (s *jsonScanner) fail(err error) int {
+	if s.err == nil {
+		s.err = err
+	}
+	return -1
+}
+
+// unexpected is the failure of finding something else than what was wanted at p.
+func (s *jsonScanner) unexpected(p int, wanted string) int {
+	if s.text[p] == '\n' {
+		return s.fail(errJSONEnd)
+	}
+	r, _ := utf8.DecodeRune(s.text[p:])
+	return s.fail(fmt.Errorf("wanted %s, found %q", wanted, r))
+}
+
+// space skips white space, which a newline ends.
+func (s *jsonScanner) space(p int) int {
+	for s.text[p] == ' ' || s.text[p] == '\t' || s.text[p] == '\r' {
+		p++
+	}
+	return p
+}
+
+// special returns a word with the high bit of each byte set that is a quote, a backslash or a control character. Bits
+// above the lowest that is set may be wrong.
+func special(w uint64) uint64 {
+	quote := w ^ ones*'"'
+	slash := w ^ ones*'\\'
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*0x20)&^w) & highs
+}
+
+// str finds the end of the string whose opening quote is at p: the position of the closing quote. plain is false where there
+// are escapes.
+func (s *jsonScanner) str(p int) (end int, plain bool) {
+	text := s.text
+	plain = true
+	i := p + 1
+	for {
+		for i+8 <= len(text) {
+			m := special(binary.LittleEndian.Uint64(text[i:]))
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		switch c := text[i]; {
+		case c == '"':
+			return i, plain
+		case c == '\\':
+			plain = false
+			i += 2
+			if i >= len(text) || text[i-1] == '\n' {
+				return s.fail(errJSONEnd), plain
+			}
+		case c == '\n':
+			return s.fail(errJSONEnd), plain
+		case c < 0x20:
+			return s.fail(errJSONControl), plain
+		default: // near the end of the text, where there is no whole word
+			i++
+		}
+	}
+}
+
+// text returns the string between the quote at p and the one at end. It is valid until the next call.
+func (s *jsonScanner) unquote(p, end int, plain bool) ([]byte, bool) {
+	raw := s.text[p+1 : end]
+	if plain {
+		return raw, true
+	}
+	s.buf = s.buf[:0]
+	for i := 0; i < len(raw); {
+		c := raw[i]
+		if c != '\\' {
+			s.buf = append(s.buf, c)
+			i++
+			continue
+		}
+		i += 2
+		switch c := raw[i-1]; c {
+		case '"', '\\', '/':
+			s.buf = append(s.buf, c)
+		case 'b':
+			s.buf = append(s.buf, '\b')
+		case 'f':
+			s.buf = append(s.buf, '\f')
+		case 'n':
+			s.buf = append(s.buf, '\n')
+		case 'r':
+			s.buf = append(s.buf, '\r')
+		case 't':
+			s.buf = append(s.buf, '\t')
+		case 'u':
+			r, n := escapedRune(raw[i:])
+			if n == 0 {
+				s.fail(fmt.Errorf("%q is no character", raw[i-2:min(i+4, len(raw))]))
+				return nil, false
+			}
+			s.buf = utf8.AppendRune(s.buf, r)
+			i += n
+		default:
+			s.fail(fmt.Errorf("%q is no escape", raw[i-2:i]))
+			return nil, false
+		}
+	}
+	return s.buf, true
+}
+
+// escapedRune reads what follows \u: four hexadecimal digits, or a pair of surrogates. n is 0 where it is neither.
+func escapedRune(b []byte) (r rune, n int) {
+	r, ok := hex4(b)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 4
+	}
+	if len(b) < 10 || b[4] != '\\' || b[5] != 'u' {
+		return 0, 0
+	}
+	low, ok := hex4(b[6:])
+	r = utf16.DecodeRune(r, low)
+	if !ok || r == utf8.RuneError {
+		return 0, 0
+	}
+	return r, 10
+}
+
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 4 {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[:4] {
+		r <<= 4
+		switch {
+		case c >= '0' && c <= '9':
+			r |= rune(c - '0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			r |= rune(c|0x20-'a') + 10
+		default:
+			return 0, false
+		}
+	}
+	return r, true
+}
+
+// number scans a number. mantissa and scale (digits after the point) are exact where exact is true; else the text
+// has to be parsed. whole says that it has neither point nor exponent.
+func (s *jsonScanner) number(p int) (n jsonNumber, end int) {
+	text := s.text
+	if text[p] == '-' {
+		n.negative = true
+		p++
+	}
+	start := p
+	for p+8 <= len(text) {
+		w := binary.LittleEndian.Uint64(text[p:])
+		if !eightDigits(w) {
+			break
+		}
+		n.mantissa = n.mantissa*1e8 + parseEight(w)
+		p += 8
+	}
+	for text[p]-'0' <= 9 {
+		n.mantissa = n.mantissa*10 + uint64(text[p]-'0')
+		p++
+	}
+	digits := p - start
+	if digits == 0 || text[start] == '0' && digits > 1 {
+		return n, s.unexpected(start, "a number without leading zeros")
+	}
+	n.whole = true
+	if text[p] == '.' {
+		n.whole = false
+		p++
+		from := p
+		for text[p]-'0' <= 9 {
+			n.mantissa = n.mantissa*10 + uint64(text[p]-'0')
+			p++
+		}
+		n.scale = p - from
+		digits += n.scale
+		if n.scale == 0 {
+			return n, s.unexpected(p, "a digit after the point")
+		}
+	}
+	n.exact = digits <= 19
+	if text[p]|0x20 == 'e' {
+		n.whole, n.exact = false, false
+		p++
+		if text[p] == '-' || text[p] == '+' {
+			p++
+		}
+		if text[p]-'0' > 9 {
+			return n, s.unexpected(p, "a digit in the exponent")
+		}
+		for text[p]-'0' <= 9 {
+			p++
+		}
+	}
+	return n, p
+}
+
+// jsonNumber is a scanned number.
+type jsonNumber struct {
+	mantissa uint64
+	scale    int
+	negative bool
+	whole    bool
+	exact    bool // mantissa holds all digits
+}
+
+// integer returns the number as 64 bits, false where it is none or does not fit.
+func (n jsonNumber) integer() (int64, bool) {
+	if !n.whole || !n.exact {
+		return 0, false
+	}
+	if n.negative {
+		return -int64(n.mantissa), n.mantissa <= 1<<63
+	}
+	return int64(n.mantissa), n.mantissa < 1<<63
+}
+
+// float returns the number, whose text is given, rounded to the nearest float64.
+func (n jsonNumber) float(text []byte) (float64, bool) {
+	// Both a mantissa below 2^53 and a power of ten up to 22 are exact, so that one division rounds once (Clinger 1990).
+	if n.exact && n.mantissa < 1<<53 && n.scale < len(tens) {
+		f := float64(n.mantissa) / tens[n.scale]
+		if n.negative {
+			f = -f
+		}
+		return f, true
+	}
+	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64) // read at once, not kept
+	return f, err == nil
+}
+
+var tens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// eightDigits reports whether all bytes of w are digits.
+func eightDigits(w uint64) bool {
+	return w&(w+0x0606060606060606)&0xf0f0f0f0f0f0f0f0 == 0x3030303030303030
+}
+
+// parseEight returns the number that eight digits make, the first in the lowest byte, by adding neighbours, pairs and
+// fours.
+func parseEight(w uint64) uint64 {
+	w = (w & 0x0f0f0f0f0f0f0f0f) * (10<<8 + 1) >> 8
+	w = (w & 0x00ff00ff00ff00ff) * (100<<16 + 1) >> 16
+	return (w & 0x0000ffff0000ffff) * (10000<<32 + 1) >> 32
+}
+
+// word scans true, false or null.
+func (s *jsonScanner) word(p int, word string) int {
+	if p+len(word) <= len(s.text) && string(s.text[p:p+len(word)]) == word {
+		return p + len(word)
+	}
+	return s.unexpected(p, "a JSON value")
+}
+
+// skip scans a value of any kind.
+func (s *jsonScanner) skip(p, depth int) int {
+	switch c := s.text[p]; {
+	case c == '"':
+		end, plain := s.str(p)
+		if end < 0 {
+			return -1
+		}
+		if !plain {
+			if _, ok := s.unquote(p, end, plain); !ok {
+				return -1
+			}
+		}
+		return end + 1
+	case c == '-' || c-'0' <= 9:
+		_, end := s.number(p)
+		return end
+	case c == 't':
+		return s.word(p, "true")
+	case c == 'f':
+		return s.word(p, "false")
+	case c == 'n':
+		return s.word(p, "null")
+	case c == '[':
+		return s.elements(p, depth, func(p int) int { return s.skip(p, depth+1) })
+	case c == '{':
+		return s.members(p, depth, func(_ []byte, p int) int { return s.skip(p, depth+1) })
+	}
+	return s.unexpected(p, "a JSON value")
+}
+
+// elements scans an array and calls f with the position of each element.
+func (s *jsonScanner) elements(p, depth int, f func(p int) int) int {
+	if depth >= maxJSONDepth {
+		return s.fail(errJSONDepth)
+	}
+	p = s.space(p + 1)
+	if s.text[p] == ']' {
+		return p + 1
+	}
+	for {
+		if p = f(p); p < 0 {
+			return -1
+		}
+		p = s.space(p)
+		switch s.text[p] {
+		case ',':
+			p = s.space(p + 1)
+		case ']':
+			return p + 1
+		default:
+			return s.unexpected(p, `"," or "]"`)
+		}
+	}
+}
+
+// members scans an object and calls f with each key and the position of its value. The key is valid until f scans.
+func (s *jsonScanner) members(p, depth int, f func(key []byte, p int) int) int {
+	if depth >= maxJSONDepth {
+		return s.fail(errJSONDepth)
+	}
+	p = s.space(p + 1)
+	if s.text[p] == '}' {
+		return p + 1
+	}
+	for {
+		key, next := s.key(p)
+		if next < 0 {
+			return -1
+		}
+		if p = f(key, next); p < 0 {
+			return -1
+		}
+		p = s.space(p)
+		switch s.text[p] {
+		case ',':
+			p = s.space(p + 1)
+		case '}':
+			return p + 1
+		default:
+			return s.unexpected(p, `"," or "}"`)
+		}
+	}
+}
+
+// key scans a key and the colon, and returns the position of the value.
+func (s *jsonScanner) key(p int) (key []byte, next int) {
+	if s.text[p] != '"' {
+		return nil, s.unexpected(p, "a key in quotes")
+	}
+	end, plain := s.str(p)
+	if end < 0 {
+		return nil, -1
+	}
+	key, ok := s.unquote(p, end, plain)
+	if !ok {
+		return nil, -1
+	}
+	p = s.space(end + 1)
+	if s.text[p] != ':' {
+		return nil, s.unexpected(p, `":"`)
+	}
+	return key, s.space(p + 1)
+}
