@@ -51,7 +51,7 @@ func expandTemplate(ctx context.Context, file, text string, vars map[string]any,
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	ctx, cancel := context.WithTimeout(ctx, MaxTemplateTime)
 	defer cancel()
-	t := &template{file: file, text: text, vars: vars, ctx: ctx, files: map[string]string{file: text}, order: []string{file}}
+	t := &template{file: file, text: text, vars: vars, ctx: ctx, files: map[string]string{file: text}, resolved: map[string]bool{}, order: []string{file}}
 	plain, err := t.render(false)
 	if err != nil {
 		t.report(err, problems)
@@ -97,6 +97,7 @@ type template struct {
 	vars       map[string]any
 	ctx        context.Context
 	files      map[string]string // texts of all files read, by name as places show it
+	resolved   map[string]bool   // paths that have been found
 	order      []string          // of files, as they were first read
 	reads      int
 	depth      int // of macros
@@ -360,7 +361,7 @@ func (l *includeLoader) Read(path string) (io.Reader, error) {
 
 // Resolve returns the path of a file that a template names.
 func (l *includeLoader) Resolve(path string) (string, error) {
-	if path == l.t.file {
+	if path == l.t.file || l.t.resolved[path] {
 		return path, nil
 	}
 	if filepath.IsAbs(path) {
@@ -369,6 +370,7 @@ func (l *includeLoader) Resolve(path string) (string, error) {
 	for _, dir := range append(slices.Clone(l.dirs), dirOf(l.t.file), ".") {
 		full := filepath.Join(dir, path)
 		if info, err := os.Stat(full); err == nil && !info.IsDir() {
+			l.t.resolved[full] = true
 			return full, nil
 		}
 	}
