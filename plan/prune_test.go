@@ -17,7 +17,9 @@ func fields(names string) column.Schema {
 	return s
 }
 
-func field(name string) *expr.Expr { return expr.FieldRef(column.Field{Name: name, Type: column.IntType}) }
+func field(name string) *expr.Expr {
+	return expr.FieldRef(column.Field{Name: name, Type: column.IntType})
+}
 
 // neg may fail, so it is computed whether it is read or not.
 func neg(name string) *expr.Expr {
