@@ -31,7 +31,7 @@ func (c *compiler) binary(e *expr.Expr) *node {
 	case "+", "-", "*", "//", "%":
 	case "/":
 		if a.kind() != column.Float && b.kind() != column.Float {
-			return &node{step: &ratioStep{a: toInt(a).step, b: toInt(b).step}, t: column.FloatType}
+			return &node{step: newRatio(toInt(a), toInt(b)), t: column.FloatType}
 		}
 	default:
 		return nil
@@ -618,13 +618,31 @@ func (v divisor) mod(out, a []int64) {
 // Python rounds the exact quotient once.
 type ratioStep struct {
 	a, b  step
+	c     float64 // the constant where b is nil
 	extra bitset
 	far   bitset
 	cell
 }
 
+func newRatio(a, b *node) step {
+	if c, ok := b.lit.(int64); ok && c != 0 && c <= exactFloat && c >= -exactFloat {
+		return &ratioStep{a: a.step, c: float64(c)}
+	}
+	return &ratioStep{a: a.step, b: b.step}
+}
+
 func (s *ratioStep) eval(x *frame) (*column.Vector, bitset) {
 	v, bad := s.a.eval(x)
+	if s.b == nil {
+		bad = s.operandBad(v, bad, nil, nil, x.n)
+		s.out.Type = column.FloatType
+		out := s.floats(x.n)
+		a := v.Ints[:len(out)]
+		for i := range out {
+			out[i] = float64(a[i]) / s.c
+		}
+		return &s.out, markFar(&s.extra, bad, a)
+	}
 	w, badW := s.b.eval(x)
 	bad = s.operandBad(v, bad, w, badW, x.n)
 	s.out.Type = column.FloatType

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/internal/number"
 )
 
 // call compiles calls of built-in functions.
@@ -190,8 +191,8 @@ func (s *parseStep) eval(x *frame) (*column.Vector, bitset) {
 	if s.t.Kind == column.Int {
 		out := s.ints(x.n)
 		for _, r := range x.rows {
-			var ok bool
-			if out[r], ok = parseInt(v.Bin(int(r))); !ok {
+			var err error
+			if out[r], err = number.ParseInt(trimSpace(v.Bin(int(r)))); err != nil {
 				bad = mark(&s.bad2, bad, int(r), x.n)
 			}
 		}
@@ -199,8 +200,8 @@ func (s *parseStep) eval(x *frame) (*column.Vector, bitset) {
 	}
 	out := s.floats(x.n)
 	for _, r := range x.rows {
-		var ok bool
-		if out[r], ok = parseFloat(v.Bin(int(r))); !ok {
+		var err error
+		if out[r], err = number.ParseFloat(trimSpace(v.Bin(int(r)))); err != nil {
 			bad = mark(&s.bad2, bad, int(r), x.n)
 		}
 	}

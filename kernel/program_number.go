@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/internal/number"
 )
 
 // numberFormat is a format specification of a number, of those that are worth a fast path.
@@ -76,7 +77,7 @@ func (f numberFormat) appendInt(dst []byte, n int64) []byte {
 func (f numberFormat) appendFloat(dst []byte, v float64) []byte {
 	from := len(dst)
 	if f.verb == 'r' {
-		return f.pad(AppendFloat(dst, v), from)
+		return f.pad(number.AppendFloat(dst, v), from)
 	}
 	return f.pad(AppendFixed(dst, v, f.prec), from)
 }
@@ -102,50 +103,6 @@ func (f numberFormat) pad(dst []byte, from int) []byte {
 		dst[at+i] = with
 	}
 	return dst
-}
-
-// AppendFloat appends f as Python's repr prints it: the shortest digits that read back as f, with an exponent below 1e-4
-// and from 1e16 on.
-func AppendFloat(dst []byte, f float64) []byte {
-	abs := math.Abs(f)
-	switch {
-	case abs < 1e16 && f == math.Trunc(f) && (f != 0 || !math.Signbit(f)):
-		return append(strconv.AppendInt(dst, int64(f), 10), ".0"...)
-	case f == 0:
-		return append(dst, "-0.0"...)
-	case abs >= 1e16 || abs < 1e-4 || f != f:
-		return appendExtreme(dst, f)
-	}
-	// At most one decimal of up to 15 digits reads back as a given float, so one that does is the shortest.
-	if abs < 1e9 {
-		if scaled := uint64(float64(abs*1e6) + 0.5); float64(scaled)/1e6 == abs {
-			return appendMicros(dst, f < 0, scaled)
-		}
-	}
-	return strconv.AppendFloat(dst, f, 'f', -1, 64)
-}
-
-// appendMicros appends millionths without zeros at the end; they are no whole number.
-func appendMicros(dst []byte, negative bool, millionths uint64) []byte {
-	if negative {
-		dst = append(dst, '-')
-	}
-	whole := millionths / 1e6
-	part := millionths - whole*1e6
-	dst = append(strconv.AppendUint(dst, whole, 10), '.')
-	for unit := uint64(1e5); part > 0; unit /= 10 {
-		digit := part / unit
-		dst = append(dst, byte('0'+digit))
-		part -= digit * unit
-	}
-	return dst
-}
-
-func appendExtreme(dst []byte, f float64) []byte {
-	if math.IsInf(f, 0) || f != f {
-		return appendSpecial(dst, f)
-	}
-	return strconv.AppendFloat(dst, f, 'e', -1, 64)
 }
 
 // appendSpecial appends an infinity or NaN.

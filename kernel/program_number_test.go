@@ -10,42 +10,6 @@ import (
 	"github.com/leat-project/leat/column"
 )
 
-func TestAppendFloat(t *testing.T) {
-	// The answers are Python 3.11's.
-	for _, c := range []struct {
-		f    float64
-		want string
-	}{
-		{0, "0.0"}, {math.Copysign(0, -1), "-0.0"}, {1, "1.0"}, {-1.5, "-1.5"}, {0.1, "0.1"}, {1e15, "1000000000000000.0"},
-		{9007199254740993, "9007199254740992.0"}, {9999999999999998, "9999999999999998.0"}, {1e16, "1e+16"}, {1.5e16, "1.5e+16"},
-		{1e-4, "0.0001"}, {9.9e-5, "9.9e-05"}, {5e-324, "5e-324"}, {math.MaxFloat64, "1.7976931348623157e+308"},
-		{math.Inf(1), "inf"}, {math.Inf(-1), "-inf"}, {math.NaN(), "nan"}, {123456.789, "123456.789"},
-	} {
-		if got := string(AppendFloat(nil, c.f)); got != c.want {
-			t.Errorf("%v: got %s, want %s", c.f, got, c.want)
-		}
-	}
-}
-
-// TestAppendFloatReadsBack compares with strconv's shortest digits.
-func TestAppendFloatReadsBack(t *testing.T) {
-	seed := time.Now().UnixNano()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewSource(seed))
-	for range 100_000 {
-		f := float64(rng.Intn(2_000_000)-1_000_000) * math.Pow10(-rng.Intn(9))
-		if rng.Intn(3) == 0 {
-			f = rng.NormFloat64() * math.Pow10(rng.Intn(20)-5)
-		}
-		got := string(AppendFloat(nil, f))
-		back, err := strconv.ParseFloat(got, 64)
-		shortest := len(strconv.FormatFloat(f, 'f', -1, 64))
-		if err != nil || back != f || math.Abs(f) >= 1e-4 && math.Abs(f) < 1e16 && f != math.Trunc(f) && len(got) != shortest {
-			t.Fatalf("%x: got %s, want %s", f, got, strconv.FormatFloat(f, 'f', -1, 64))
-		}
-	}
-}
-
 // TestAppendFixed compares the fast path with strconv, which is exact.
 func TestAppendFixed(t *testing.T) {
 	seed := time.Now().UnixNano()

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/expr"
@@ -476,43 +474,13 @@ func (s *replaceStep) eval(x *frame) (*column.Vector, bitset) {
 	return &s.out, s.texts(&t, x.n, bad)
 }
 
-// parseFloat reads what both Python's float() and strconv read the same way.
-func parseFloat(text []byte) (float64, bool) {
-	text = bytes.TrimFunc(text, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) })
-	for _, b := range text {
-		if (b < '0' || b > '9') && !strings.ContainsRune("+-.eE", rune(b)) {
-			return 0, false
-		}
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	return f, err == nil
-}
-
-// parseInt reads up to 18 digits with a sign.
-func parseInt(text []byte) (int64, bool) {
+// trimSpace removes ASCII white space at both ends.
+func trimSpace(text []byte) []byte {
 	for len(text) > 0 && isSpace(text[0]) {
 		text = text[1:]
 	}
 	for len(text) > 0 && isSpace(text[len(text)-1]) {
 		text = text[:len(text)-1]
 	}
-	negative := false
-	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
-		negative = text[0] == '-'
-		text = text[1:]
-	}
-	if len(text) == 0 || len(text) > 18 {
-		return 0, false
-	}
-	n := int64(0)
-	for _, b := range text {
-		if b < '0' || b > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(b-'0')
-	}
-	if negative {
-		n = -n
-	}
-	return n, true
+	return text
 }
