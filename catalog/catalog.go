@@ -150,6 +150,12 @@ type Reader interface {
 	Close() error
 }
 
+// Noter is a Reader that has something to tell about what it read, such as fields that it passed over. It is asked
+// once, at the end.
+type Noter interface {
+	Notes() []string
+}
+
 // Decoder turns morsels into batches.
 type Decoder interface {
 	// Decode passes the rows of m on. Batches hold at most out.BatchRows() rows, are valid until the call returns, and

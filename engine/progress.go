@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/leat-project/leat/plan"
+)
+
+// Progress tells how far a run is. It may be read at any time; the zero Progress belongs to a run not yet begun.
+type Progress struct {
+	mu    sync.Mutex
+	nodes []*counters
+}
+
+// NodeProgress is how far one node is.
+type NodeProgress struct {
+	ID        int
+	Name      string // of the transform
+	Transform string // its type
+	Kind      string // of the node
+	Rows      int64  // that a sink took, or that any other node put out on all but its error port
+	Errors    int64  // rows put out on the error port
+	Done      int64  // of a source: how much of Total is read
+	Total     int64  // in the source's unit; -1: not known
+	Finished  bool
+}
+
+// counters are a node's figures, written by all workers.
+type counters struct {
+	node     *plan.Node
+	rows     atomic.Int64
+	errors   atomic.Int64
+	finished atomic.Bool
+	progress func() (done, total int64) // of a source, set before the workers start
+}
+
+func (p *Progress) init(pl *plan.Plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes = nil
+	for _, n := range pl.Nodes {
+		p.nodes = append(p.nodes, &counters{node: n})
+	}
+}
+
+func (p *Progress) counters(id int) *counters { return p.nodes[id] }
+
+// setSource tells how to ask a source how far it is.
+func (p *Progress) setSource(id int, progress func() (int64, int64)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes[id].progress = progress
+}
+
+// Snapshot returns the figures of all nodes, in the order of the plan.
+func (p *Progress) Snapshot() []NodeProgress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]NodeProgress, 0, len(p.nodes))
+	for _, c := range p.nodes {
+		n := NodeProgress{ID: c.node.ID, Name: c.node.Name, Transform: c.node.Transform, Kind: c.node.Op.Kind(),
+			Rows: c.rows.Load(), Errors: c.errors.Load(), Total: -1, Finished: c.finished.Load()}
+		if c.progress != nil {
+			n.Done, n.Total = c.progress()
+		}
+		out = append(out, n)
+	}
+	return out
+}

@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/kernel"
+)
+
+// timeStep sets the event time. Windows follow from it anew.
+type timeStep struct {
+	base
+	time  *kernel.Program
+	times []int64
+}
+
+func (s *timeStep) push(ctx context.Context, b *column.Batch, _ int) error {
+	v, failures := s.time.Run(b, s.in)
+	if cap(s.times) < b.N {
+		s.times = make([]int64, b.N)
+	}
+	times := s.times[:b.N]
+	var odd []kernel.Failure
+	eachBut(b, failures, func(i int) {
+		t, err := instantAt(v, i)
+		if err != nil {
+			odd = append(odd, kernel.Failure{Row: int32(i), Err: err})
+			return
+		}
+		times[i] = int64(t)
+	})
+	rest, err := s.fail(ctx, b, mergeFailures(failures, odd))
+	if err != nil {
+		return err
+	}
+	out := *rest
+	out.Times, out.Starts, out.Ends = times, nil, nil
+	return s.w.emit(ctx, s.n, 0, &out)
+}
+
+// instantAt reads row i of a column as an event time.
+func instantAt(v *column.Vector, i int) (column.Instant, error) {
+	if !v.IsNull(i) {
+		switch v.Type.Kind {
+		case column.Int:
+			return fromSeconds(v.Ints[i])
+		case column.Float:
+			return fromFloatSeconds(v.Floats[i])
+		case column.Time:
+			return column.Instant(v.Ints[i]), nil
+		}
+	}
+	return instantOf(v.Value(i))
+}
+
+// instantOf reads a value as an event time: seconds, an RFC 3339 string, or a timestamp.
+func instantOf(v column.Value) (column.Instant, error) {
+	switch v := v.(type) {
+	case int64:
+		return fromSeconds(v)
+	case float64:
+		return fromFloatSeconds(v)
+	case bool:
+		if v {
+			return 1000, nil
+		}
+		return 0, nil
+	case column.Instant:
+		return v, nil
+	case string:
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return 0, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("timestamp %s is neither seconds nor RFC 3339, such as 2026-01-31T12:00:00Z", expr.Repr(v))}
+		}
+		return inRange(t.UnixMilli())
+	}
+	return 0, &expr.Exception{Class: "TypeError", Msg: fmt.Sprintf("Cannot interpret %s as a timestamp: wanted seconds, an RFC 3339 string or a timestamp", expr.Repr(v))}
+}
+
+var errTimeRange = &expr.Exception{Class: "OverflowError", Msg: "timestamp is outside of the range of event time"}
+
+func fromSeconds(s int64) (column.Instant, error) {
+	if s > math.MaxInt64/1_000_000 || s < math.MinInt64/1_000_000 {
+		return 0, errTimeRange
+	}
+	return inRange(s * 1000)
+}
+
+// fromFloatSeconds takes the nearest microsecond, which undoes what ts / 1000 loses, and floors that to milliseconds.
+func fromFloatSeconds(s float64) (column.Instant, error) {
+	micros := math.RoundToEven(s * 1e6)
+	if !(math.Abs(micros) < math.MaxInt64) { // not a number, too
+		return 0, errTimeRange
+	}
+	return inRange(int64(math.Floor(micros / 1000)))
+}
+
+func inRange(ms int64) (column.Instant, error) {
+	if t := column.Instant(ms); t >= column.MinInstant && t <= column.MaxInstant {
+		return t, nil
+	}
+	return 0, errTimeRange
+}
