@@ -86,8 +86,8 @@ type csvSource struct {
 
 // csvSampleRows is how many rows of a piece a schema is inferred from, and csvSampleBytes how long a row is thought to be.
 const (
-	csvSampleRows = 10_000
-	csvSampleBytes      = 3 * 128
+	csvSampleRows  = 10_000
+	csvSampleBytes = 3 * 128
 )
 
 func openCSV(config map[string]any) (*csvSource, error) {
