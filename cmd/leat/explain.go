@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/diag"
+)
+
+func newExplain(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [NAME]",
+		Short: "Documents a transform, or a code of a problem",
+		Long: `explain documents a transform, with an example that runs, from the same definition that checks it.
+
+It explains the codes of problems as well. Without a name it lists all transforms.`,
+		Example: `  leat explain
+  leat explain Combine
+  leat explain LT0206`,
+		Args: wantArgs(0, 1, "one NAME or none"),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return catalog.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				_, err := io.WriteString(g.out, transformList())
+				return err
+			}
+			text, ok := explanation(args[0])
+			if !ok {
+				hint := diag.DidYouMean(args[0], "transforms", catalog.Names())
+				fmt.Fprintf(g.err, "leat: no transform is named %q\n  hint: %s\n", args[0], hint)
+				return exit(exitUsage)
+			}
+			_, err := io.WriteString(g.out, text)
+			return err
+		},
+	}
+}
+
+// explanation documents a transform or a code, whatever the case of its name.
+func explanation(name string) (string, bool) {
+	if t := catalog.LookUp(name); t != nil {
+		return catalog.Explain(t), true
+	}
+	for _, known := range catalog.Names() {
+		if strings.EqualFold(known, name) {
+			return catalog.Explain(catalog.LookUp(known)), true
+		}
+	}
+	for _, c := range diag.Codes {
+		if strings.EqualFold(string(c.Code), name) {
+			return explainCode(&c), true
+		}
+	}
+	return "", false
+}
+
+func explainCode(c *diag.CodeInfo) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s.\n", c.Code, c.Title)
+	if example := strings.Trim(c.Example, "\n"); example != "" {
+		b.WriteString("\nA file that has the problem:\n\n")
+		for _, line := range strings.Split(example, "\n") {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
+	return b.String()
+}
+
+// transformList lists all transforms by what they do to a pipeline.
+func transformList() string {
+	var b strings.Builder
+	names := catalog.Names()
+	width := 0
+	for _, n := range names {
+		width = max(width, len(n))
+	}
+	groups := []struct {
+		title  string
+		member func(name string) bool
+	}{
+		{"Transforms", func(n string) bool { return !isReading(n) && !isWriting(n) }},
+		{"Reading", isReading},
+		{"Writing", isWriting},
+	}
+	for i, group := range groups {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(group.title + "\n")
+		for _, n := range names {
+			if group.member(n) {
+				fmt.Fprintf(&b, "  %-*s  %s\n", width, n, catalog.LookUp(n).Summary)
+			}
+		}
+	}
+	b.WriteString("\n\"leat explain NAME\" documents one of them.\n")
+	return b.String()
+}
+
+func isReading(name string) bool { return strings.HasPrefix(name, "ReadFrom") }
+func isWriting(name string) bool { return strings.HasPrefix(name, "WriteTo") }

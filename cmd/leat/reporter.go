@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/engine"
+	"github.com/leat-project/leat/plan"
+)
+
+// reporter says on standard error how a run goes: for people, or as one JSON object for each event. It may be used by
+// several goroutines.
+type reporter struct {
+	g      *global
+	w      io.Writer
+	asJSON bool
+
+	mu    sync.Mutex
+	drawn int // lines of the live display on the screen now
+}
+
+func newReporter(g *global, asJSON bool) *reporter { return &reporter{g: g, w: g.err, asJSON: asJSON} }
+
+// resources are what a process has used. Zero means not known.
+type resources struct {
+	cpu        time.Duration
+	peakMemory int64 // bytes
+}
+
+// event is what a program reads of a run. Times are seconds.
+type event struct {
+	Event      string      `json:"event"` // log, summary, failed, interrupted
+	Level      string      `json:"level,omitempty"`
+	Text       string      `json:"text,omitempty"`
+	Pipeline   string      `json:"pipeline,omitempty"`
+	Sources    []flowJSON  `json:"sources,omitempty"`
+	Sinks      []flowJSON  `json:"sinks,omitempty"`
+	Wall       float64     `json:"wall_s,omitempty"`
+	CPU        float64     `json:"cpu_s,omitempty"`
+	PeakMemory int64       `json:"peak_memory_bytes,omitempty"`
+	Problem    interface{} `json:"problem,omitempty"`
+}
+
+// flowJSON is one source or sink.
+type flowJSON struct {
+	Name      string   `json:"name"`
+	Transform string   `json:"transform"`
+	Rows      int64    `json:"rows"`
+	Errors    int64    `json:"errors,omitempty"`
+	Committed *bool    `json:"committed,omitempty"`
+	Files     []string `json:"files,omitempty"`
+	Bytes     int64    `json:"bytes,omitempty"`
+}
+
+// locked runs f with the live display off the screen; the display comes back by itself.
+func (r *reporter) locked(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.eraseLocked()
+	f()
+}
+
+func (r *reporter) erase() { r.locked(func() {}) }
+
+func (r *reporter) eraseLocked() {
+	if r.drawn > 0 {
+		fmt.Fprintf(r.w, "\x1b[%dA\r\x1b[J", r.drawn)
+		r.drawn = 0
+	}
+}
+
+// problems shows what checking the file has found.
+func (r *reporter) problems(problems *diag.List) {
+	r.locked(func() { r.g.showProblems(r.w, problems, r.asJSON) })
+}
+
+// line shows a line that the pipeline logs.
+func (r *reporter) line(level, text string) {
+	r.locked(func() {
+		if r.asJSON {
+			writeJSON(r.w, event{Event: "log", Level: level, Text: text})
+			return
+		}
+		fmt.Fprintf(r.w, "%s: %s\n", level, text)
+	})
+}
+
+func (r *reporter) stopping() {
+	if !r.asJSON {
+		r.locked(func() { fmt.Fprintln(r.w, "leat: stopping; interrupt again to end at once") })
+	}
+}
+
+// summary says how a run that succeeded went.
+func (r *reporter) summary(p *plan.Plan, result *engine.Result, used resources) {
+	r.locked(func() {
+		if r.asJSON {
+			e := newEvent("summary", p.Name, result)
+			e.CPU, e.PeakMemory = used.cpu.Seconds(), used.peakMemory
+			writeJSON(r.w, e)
+			return
+		}
+		writeSummary(r.w, result, used)
+	})
+}
+
+// failure says why a run failed and what became of its output.
+func (r *reporter) failure(p *diag.Problem, result *engine.Result) {
+	r.locked(func() {
+		if r.asJSON {
+			e := newEvent("failed", "", result)
+			e.Problem = newProblemJSON(p)
+			writeJSON(r.w, e)
+			return
+		}
+		r.g.showProblems(r.w, &diag.List{Problems: []*diag.Problem{p}}, false)
+		fmt.Fprintf(r.w, "\n%s", writtenText("failed", result))
+	})
+}
+
+// interrupted says what became of the output of a run that was stopped.
+func (r *reporter) interrupted(result *engine.Result) {
+	r.locked(func() {
+		if r.asJSON {
+			writeJSON(r.w, newEvent("interrupted", "", result))
+			return
+		}
+		io.WriteString(r.w, writtenText("interrupted", result))
+	})
+}
+
+func newEvent(kind, name string, result *engine.Result) event {
+	e := event{Event: kind, Pipeline: name, Wall: result.Wall.Seconds()}
+	for _, n := range result.Nodes {
+		if n.Kind == "source" {
+			e.Sources = append(e.Sources, flowJSON{Name: n.Name, Transform: n.Transform, Rows: n.Rows, Errors: n.Errors})
+		}
+	}
+	for _, w := range result.Written {
+		e.Sinks = append(e.Sinks, flowJSON{Name: w.Name, Transform: w.Transform, Rows: w.Rows, Committed: &w.Committed, Files: w.Files, Bytes: w.Bytes})
+	}
+	return e
+}
+
+// writtenText says of a run that did not succeed what is there now and what is not.
+func writtenText(how string, result *engine.Result) string {
+	var b strings.Builder
+	var kept, lost []string
+	for _, w := range result.Written {
+		switch {
+		case w.Committed && len(w.Files) > 0:
+			kept = append(kept, fmt.Sprintf("  %s: %s in %s", w.Name, count64(w.Rows, "row"), strings.Join(w.Files, ", ")))
+		case !w.Committed:
+			lost = append(lost, fmt.Sprintf("  %s: had taken %s", w.Name, count64(w.Rows, "row")))
+		}
+	}
+	fmt.Fprintf(&b, "%s after %s", how, formatDuration(result.Wall))
+	if len(kept) == 0 {
+		b.WriteString("; nothing was written\n")
+	} else {
+		fmt.Fprintf(&b, "; written:\n%s\n", strings.Join(kept, "\n"))
+	}
+	if len(lost) > 0 {
+		fmt.Fprintf(&b, "not written:\n%s\n", strings.Join(lost, "\n"))
+	}
+	return b.String()
+}
