@@ -47,7 +47,7 @@ The exit code is 2 where a file has an error; warnings alone give 0. "leat expla
 			return nil
 		},
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
 	fixedValues(cmd, "format", "text", "json")
 	return cmd

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/pipeline"
@@ -24,7 +24,8 @@ type fileFlags struct {
 	set      []string // a.b=value
 }
 
-func (f *fileFlags) register(flags *pflag.FlagSet) {
+func (f *fileFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringArrayVar(&f.vars, "var", nil, "a template variable, `name=value`; may be repeated. Numbers and booleans as JSON has them, the rest are strings")
 	flags.StringArrayVar(&f.varFiles, "vars", nil, "a YAML or JSON `file` with a map of template variables; --var wins over it")
 	flags.StringArrayVar(&f.set, "set", nil, "a pipeline option, `a.b=value`; wins over the file's options")

@@ -57,7 +57,7 @@ Inferred schemas are in it, so that they can be pinned in the file.`,
 			return err
 		},
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "text", "text, dot, mermaid or json")
 	fixedValues(cmd, "format", "text", "dot", "mermaid", "json")
 	return cmd

@@ -45,7 +45,7 @@ All it has to say goes to standard error.`,
 		Args: wantArgs(1, 1, "one FILE"),
 		RunE: func(cmd *cobra.Command, files []string) error { return g.run(cmd.Context(), files[0], &flags) },
 	}
-	flags.register(cmd.Flags())
+	flags.register(cmd)
 	cmd.Flags().IntVar(&flags.parallelism, "parallelism", 0, "how many workers `N` to run (default: one for each processor)")
 	cmd.Flags().StringVar(&flags.memoryLimit, "memory-limit", "", "the memory to stay within, by spilling to disk: a `size` such as 512MiB (default: half of the machine's or container's)")
 	cmd.Flags().StringVar(&flags.tempDir, "temp-dir", "", "the `folder` for spilled state (default: the system's)")

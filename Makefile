@@ -1,0 +1,40 @@
+# The one build tool. Logic beyond a few lines is a Go program under cmd/internal.
+GO ?= go
+T ?= 30s
+export CGO_ENABLED ?= 0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help build test check race fuzz gen bench demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/leat, one binary without cgo
+	$(GO) build -trimpath -o bin/leat ./cmd/leat
+
+test: ## all tests, in under two minutes; needs Go and python3
+	$(GO) test ./...
+
+check: ## formatting, vet, staticcheck, test: run before every commit
+	@test -z "$$(gofmt -l .)" || { echo "not as gofmt writes it:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(MAKE) test
+
+race: ## the tests under the race detector; needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+fuzz: ## each fuzz target for a while: make fuzz T=30s
+	$(GO) run ./cmd/internal/fuzz -time $(T)
+
+gen: ## write what is generated: docs, connector/all
+	$(GO) run ./cmd/internal/gen
+
+bench: ## leat against its peers on the same files; see bench/README.md
+	$(GO) run ./cmd/internal/bench $(BENCH)
+
+demo: build ## a fleet of machines, end to end
+	@$(GO) run ./cmd/internal/demo -leat bin/leat
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,17 @@
+// Package leat is the root of one Go program for machine learning on data streams. Pipelines are Beam YAML files; leat's
+// own columnar engine runs them. The program is in [github.com/leat-project/leat/cmd/leat].
+//
+// The rooms, from the ground up; docs/ARCHITECTURE.md has the picture and says who may import whom:
+//
+//   - [github.com/leat-project/leat/diag]: places and problems: what is wrong, where, and what to do about it
+//   - [github.com/leat-project/leat/column]: types, vectors and batches: rows as columns
+//   - [github.com/leat-project/leat/expr]: the expression tree, its languages, and what an expression means
+//   - [github.com/leat-project/leat/plan]: the waist: nodes that are pure data
+//   - [github.com/leat-project/leat/kernel]: what a node does to a batch: expressions, aggregates, windows, spilling
+//   - [github.com/leat-project/leat/catalog]: what a pipeline may name, and the interfaces of those things
+//   - [github.com/leat-project/leat/transform]: the transforms, one file each
+//   - [github.com/leat-project/leat/connector]: sources and sinks
+//   - [github.com/leat-project/leat/pipeline]: from a Beam YAML file to a checked plan
+//   - [github.com/leat-project/leat/engine]: runs a plan on this machine
+//   - [github.com/leat-project/leat/spec]: the executable specification
+package leat
