@@ -3,6 +3,7 @@ package file
 import (
 	"bufio"
 	"compress/bzip2"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,12 +31,18 @@ const (
 // CompressionNames are the values of a configuration key, as Beam has them.
 var CompressionNames = map[string]Compression{"auto": Auto, "uncompressed": None, "gzip": Gzip, "zstd": Zstd, "bzip2": Bzip2}
 
-// Of returns the compression of a file: c itself unless it is Auto.
+// String returns the compression's name in CompressionNames.
+func (c Compression) String() string {
+	return [...]string{"auto", "uncompressed", "gzip", "zstd", "bzip2"}[c]
+}
+
+// Of returns the compression of a file: c itself unless it is Auto. A shard's number after the extension does not
+// count: out.json.gz-00000-of-00001 is gzip.
 func (c Compression) Of(path string) Compression {
 	if c != Auto {
 		return c
 	}
-	switch {
+	switch path = withoutShard(path); {
 	case strings.HasSuffix(path, ".gz"):
 		return Gzip
 	case strings.HasSuffix(path, ".zst"):
@@ -46,53 +53,82 @@ func (c Compression) Of(path string) Compression {
 	return None
 }
 
-// Stream reads one file, decompressed. It fails where a plain file is shorter than it was when it was opened.
-type Stream struct {
-	path  string
-	file  *os.File
-	r     io.Reader
-	close func()
-	size  int64 // of the file as it lies on disk
-	done  *atomic.Int64
-	read  int64
-	plain bool
+// withoutShard drops a shard's number as DefaultTemplate writes it.
+func withoutShard(path string) string {
+	const digits = "0123456789"
+	of := strings.TrimRight(path, digits)
+	number := strings.TrimSuffix(of, "-of-")
+	name := strings.TrimSuffix(strings.TrimRight(number, digits), "-")
+	if of == path || number == of || len(number)-len(name) < 2 {
+		return path
+	}
+	return name
 }
 
-// OpenStream opens a file. done, if given, is raised by the bytes of the file as they are read.
+// Stream is a file that is read from its beginning to its end, decompressed.
+type Stream struct {
+	path        string
+	file        *os.File
+	compression Compression
+	before      os.FileInfo
+	r           io.Reader // nil: not begun
+	release     func()    // of the decompressor's memory
+	done        *atomic.Int64
+	read        int64 // bytes of the file as it lies on disk
+	ended       bool  // the file, as it lies on disk, has been read to its end
+}
+
+// OpenStream opens a file. done, if given, is raised by the bytes of the file as they are read. A named pipe is opened
+// once something opens its other end.
 func OpenStream(path string, c Compression, done *atomic.Int64) (*Stream, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %q: %w", path, cause(err))
+		return nil, unreadable(path, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot read %q: %w", path, cause(err))
+		return nil, unreadable(path, err)
 	}
-	s := &Stream{path: path, file: f, size: info.Size(), done: done, close: func() {}}
-	raw := (*rawReader)(s)
-	switch c.Of(path) {
-	case Gzip:
-		s.r, err = gzip.NewReader(bufio.NewReaderSize(raw, 1<<16))
-	case Zstd:
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxZstdWindow)); err == nil {
-			s.r, s.close = d, d.Close
-		}
-	case Bzip2:
-		s.r = bzip2.NewReader(bufio.NewReaderSize(raw, 1<<16))
-	default:
-		s.r, s.plain = raw, info.Mode().IsRegular()
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot decompress %q: %w", path, err)
-	}
-	return s, nil
+	return &Stream{path: path, file: f, compression: c.Of(path), before: info, done: done, release: func() {}}, nil
 }
 
 // maxZstdWindow is how much memory one zstd stream may ask for, in bytes.
-const maxZstdWindow = 512 << 20
+const maxZstdWindow = 128 << 20
+
+// compressedBuffer is how many compressed bytes are read at once.
+const compressedBuffer = 256 << 10
+
+// begin sets up decompression. An empty file holds nothing, whatever its extension.
+func (s *Stream) begin() error {
+	raw := (*rawReader)(s)
+	if s.compression == None {
+		s.r = raw
+		return nil
+	}
+	buffered := bufio.NewReaderSize(raw, compressedBuffer)
+	s.r = buffered
+	if _, err := buffered.Peek(1); err != nil {
+		return err
+	}
+	switch s.compression {
+	case Gzip:
+		z, err := gzip.NewReader(buffered)
+		if err != nil {
+			return err
+		}
+		s.r = z
+	case Zstd:
+		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return err
+		}
+		s.r, s.release = z, z.Close
+	case Bzip2:
+		s.r = bzip2.NewReader(buffered)
+	}
+	return nil
+}
 
 // rawReader counts the bytes of the file as it lies on disk.
 type rawReader Stream
@@ -100,34 +136,71 @@ type rawReader Stream
 func (r *rawReader) Read(p []byte) (int, error) {
 	n, err := r.file.Read(p)
 	r.read += int64(n)
+	r.ended = err == io.EOF
 	if r.done != nil {
 		r.done.Add(int64(n))
 	}
 	return n, err
 }
 
-// Read reads decompressed bytes.
+// Read reads decompressed bytes. At the end, and where decompressing fails, it makes sure that the file is what it was
+// when it was opened; diag.InputChanged tells where it is not.
 func (s *Stream) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	switch {
-	case err == io.EOF && s.plain && s.read < s.size:
-		return n, s.changed()
-	case err != nil && err != io.EOF && !s.plain:
-		return n, &diag.Failure{Code: diag.BadRecord, Origin: s.path, Err: fmt.Errorf("cannot decompress: %w", err)}
-	case err != nil && err != io.EOF:
-		return n, fmt.Errorf("cannot read %q: %w", s.path, cause(err))
+	var n int
+	var err error
+	if s.r == nil {
+		err = s.begin()
 	}
-	return n, err
+	if err == nil {
+		n, err = s.r.Read(p)
+	}
+	if err == nil {
+		return n, nil
+	}
+	if changed := s.changed(); changed != nil {
+		return n, changed
+	}
+	var failed *os.PathError
+	switch {
+	case err == io.EOF:
+		return n, err
+	case errors.As(err, &failed):
+		return n, unreadable(s.path, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the file is cut short")
+	}
+	return n, &diag.Failure{Code: diag.BadRecord, Origin: s.path, Err: fmt.Errorf("cannot decompress as %s: %w", s.compression, err)}
 }
 
+// changed returns a *catalog.Problem where the file is not what it was.
 func (s *Stream) changed() error {
-	return &catalog.Problem{Key: "path", Code: diag.InputChanged,
-		Text: fmt.Sprintf("%q became shorter while it was read: %d bytes at first, %d now", s.path, s.size, s.read),
-		Hint: "Let nothing write the input during a run."}
+	if !s.before.Mode().IsRegular() {
+		return nil
+	}
+	after, err := s.file.Stat()
+	if err != nil {
+		return unreadable(s.path, err)
+	}
+	was, is := s.before.Size(), after.Size()
+	how := ""
+	switch {
+	case is < was:
+		how = fmt.Sprintf("it became shorter, from %d bytes to %d", was, is)
+	case is > was:
+		how = fmt.Sprintf("it grew from %d bytes to %d", was, is)
+	case !after.ModTime().Equal(s.before.ModTime()):
+		how = "it was written to"
+	case s.ended && s.read != was:
+		how = fmt.Sprintf("%d of %d bytes could be read", s.read, was)
+	default:
+		return nil
+	}
+	return &catalog.Problem{Key: "path", Code: diag.InputChanged, Text: fmt.Sprintf("%q changed while it was read: %s", s.path, how),
+		Hint: "Read a copy of it, or run again when its writer is done."}
 }
 
 // Close closes the file.
 func (s *Stream) Close() error {
-	s.close()
+	s.release()
 	return s.file.Close()
 }
