@@ -4,10 +4,10 @@ T ?= 30s
 export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build test check race fuzz gen bench demo clean
+.PHONY: help build test check staticcheck race fuzz gen bench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/leat, one binary without cgo
 	$(GO) build -trimpath -o bin/leat ./cmd/leat
@@ -18,8 +18,10 @@ test: ## all tests, in under two minutes; needs Go and python3
 check: ## formatting, vet, staticcheck, test: run before every commit
 	@test -z "$$(gofmt -l .)" || { echo "not as gofmt writes it:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(MAKE) staticcheck test
+
+staticcheck: ## what go vet does not see
 	$(GO) run $(STATICCHECK) ./...
-	$(MAKE) test
 
 race: ## the tests under the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race -short ./...

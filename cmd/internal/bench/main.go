@@ -1,0 +1,161 @@
+// Command bench runs leat and its peers in turn over the same files, compares what they write, and prints medians of wall
+// time, processor time and memory, and ratios. bench/README.md says more.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// options are the flags.
+type options struct {
+	leat   string
+	dir    string
+	python string
+	beam   string
+	runs   int
+	scale  float64
+	only   string
+	peers  bool
+}
+
+func main() {
+	var o options
+	var compare bool
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	flag.StringVar(&o.leat, "leat", "", "the program to measure; built where none is given")
+	flag.StringVar(&o.dir, "dir", filepath.Join(cache, "leat-bench"), "folder for inputs, results and the peers")
+	flag.StringVar(&o.beam, "beam", "", "a Python that has apache-beam[yaml]; without it Beam is left out")
+	flag.StringVar(&o.python, "python", "python3", "the Python to install the other peers with")
+	flag.IntVar(&o.runs, "runs", 5, "runs of each program")
+	flag.Float64Var(&o.scale, "scale", 1, "share of the usual rows, 0.01 for a quick look")
+	flag.StringVar(&o.only, "only", "", "cases to run, by parts of their names, separated by commas")
+	flag.BoolVar(&o.peers, "peers", true, "install and run DuckDB and Polars")
+	flag.BoolVar(&compare, "compare", false, "compare two results, and nothing else: used by bench itself")
+	flag.Parse()
+	if compare {
+		err = compareFiles(flag.Arg(0), flag.Arg(1))
+	} else {
+		err = bench(context.Background(), &o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// task is one piece of work: a pipeline over a shape of input.
+type task struct {
+	name     string
+	pipeline string // in bench/pipelines, and the peers' name of the work
+	input    shape
+	args     []string // further arguments of leat
+	polars   bool
+	beam     bool
+}
+
+// tasks are all pieces of work. What stands first in peers' tables comes first.
+func tasks(scale float64) []task {
+	rows := func(n int) int { return max(int(float64(n)*scale), 100) }
+	two, twenty, one := rows(2_000_000), rows(20_000_000), rows(1_000_000)
+	events := func(name string, f form, devices int) shape {
+		return shape{name: name, rows: two, devices: devices, form: f}
+	}
+	sensors := events("events", plain, 1000)
+	readings := shape{name: "readings", rows: one, devices: 1000, form: csv}
+	return []task{
+		{name: "Q-A", pipeline: "qa", input: sensors, polars: true},
+		{name: "Q-B", pipeline: "qb", input: sensors, polars: true},
+		{name: "Q-A, keys in changing order", pipeline: "qa", input: events("reordered", reordered, 1000)},
+		{name: "Q-A, escapes", pipeline: "qa", input: events("escaped", escaped, 1000)},
+		{name: "Q-A, nested records", pipeline: "qa", input: events("nested", nested, 1000)},
+		{name: "Q-A, 3 fields", pipeline: "qa", input: events("narrow", narrow, 1000)},
+		{name: "Q-A, 40 fields", pipeline: "qa", input: events("wide", wide, 1000)},
+		{name: "by device, 10", pipeline: "keys", input: events("events", plain, 10)},
+		{name: "by device, 1,000,000", pipeline: "keys", input: events("events", plain, 1_000_000)},
+		{name: "by device, 1,000,000, 64 MiB", pipeline: "keys", input: events("events", plain, 1_000_000), args: []string{"--memory-limit", "64MiB"}},
+		{name: "Q-A, 20 M events", pipeline: "qa", input: shape{name: "events", rows: twenty, devices: 1000, form: plain}},
+		{name: "Q-B, 20 M events", pipeline: "qb", input: shape{name: "events", rows: twenty, devices: 1000, form: plain}},
+		{name: "CSV agg", pipeline: "agg", input: readings, beam: true},
+		{name: "CSV map", pipeline: "map", input: readings, beam: true},
+		{name: "CSV window", pipeline: "window", input: readings, beam: true},
+	}
+}
+
+func bench(ctx context.Context, o *options) error {
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return err
+	}
+	if o.leat == "" {
+		o.leat = filepath.Join(o.dir, "leat")
+		if err := command(ctx, "go", "build", "-trimpath", "-o", o.leat, "./cmd/leat"); err != nil {
+			return err
+		}
+	}
+	python := ""
+	if o.peers {
+		var err error
+		if python, err = install(ctx, o); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%s/%s, %d processors, medians of %d runs in turn\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), o.runs)
+	fmt.Printf("%-30s %-8s %8s %8s %8s %8s %8s %8s  %s\n", "", "", "wall s", "cpu s", "MB", "wall ×", "cpu ×", "ns/byte", "result")
+	for _, t := range tasks(o.scale) {
+		if !wanted(t.name, o.only) {
+			continue
+		}
+		if err := t.run(ctx, o, python); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	return startup(ctx, o)
+}
+
+func wanted(name, only string) bool {
+	if only == "" {
+		return true
+	}
+	for _, part := range strings.Split(only, ",") {
+		if strings.Contains(strings.ToLower(name), strings.ToLower(strings.TrimSpace(part))) {
+			return true
+		}
+	}
+	return false
+}
+
+// install makes a virtual environment with the peers at the versions of bench/requirements.txt, and returns its Python.
+func install(ctx context.Context, o *options) (string, error) {
+	venv := filepath.Join(o.dir, "venv")
+	python := filepath.Join(venv, "bin", "python")
+	want, err := os.ReadFile("bench/requirements.txt")
+	if err != nil {
+		return "", err
+	}
+	stamp := filepath.Join(venv, "installed.txt")
+	if have, err := os.ReadFile(stamp); err == nil && string(have) == string(want) {
+		return python, nil
+	}
+	if err := command(ctx, o.python, "-m", "venv", venv); err != nil {
+		return "", err
+	}
+	if err := command(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "bench/requirements.txt"); err != nil {
+		return "", err
+	}
+	return python, os.WriteFile(stamp, want, 0o644)
+}
+
+func command(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run()
+}
