@@ -116,6 +116,7 @@ type compiler struct {
 	builder   *plan.Builder
 	providers map[string]*provider
 	leaves    []*step // in the order of the file
+	count     int     // of transforms
 	depth     int     // of providers' bodies
 }
 

@@ -20,6 +20,8 @@ const (
 	MaxFileBytes = 16 << 20 // of the file, and of what its template expands to
 	MaxDepth     = 100      // of lists and maps within each other
 	MaxValues    = 1 << 20  // values, with aliases expanded
+
+	MaxTransforms = 10_000 // transforms, with those that providers are made of
 )
 
 // readYAML reads a text of one YAML document into values with places. It returns nil after an error without which

@@ -223,6 +223,12 @@ func (c *compiler) step(parent *step, v *catalog.Value) *step {
 		c.problems.Errorf(v.Place, diag.BadValue, "wanted a transform, a map with the key \"type\", found %s", found(v))
 		return nil
 	}
+	if c.count++; c.count > MaxTransforms {
+		if c.count == MaxTransforms+1 {
+			c.problems.Errorf(v.Place, diag.OverLimit, "the file has more than %d transforms", MaxTransforms)
+		}
+		return nil
+	}
 	s := &step{spec: v, scope: parent.nested, at: v.Place}
 	s.typ, s.name = c.wantText(v.Get("type"), "type"), c.wantText(v.Get("name"), "name")
 	if t := v.Get("type"); t != nil {
