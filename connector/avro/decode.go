@@ -3,12 +3,11 @@ package avro
 import (
 	"errors"
 	"fmt"
-	"math/big"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/internal/number"
 )
 
 // Limits of what a record may hold.
@@ -245,33 +244,13 @@ func (n *node) clock(v int64) string {
 	return time.Unix(v/n.unit, v%n.unit*(1e9/n.unit)).UTC().Format("15:04:05.999999999")
 }
 
-// decimalOf returns the decimal that two's complement b stands for, as a float and as text.
+// decimalOf returns the decimal that b stands for, as a float or as text.
 func (n *node) decimalOf(b []byte) (float64, string) {
-	unscaled := new(big.Int).SetBytes(b)
-	if len(b) > 0 && b[0] >= 0x80 {
-		unscaled.Sub(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	d := number.FromBytes(b, n.scale)
+	if n.typ.Kind == column.Float {
+		return d.Float(), ""
 	}
-	text := decimalText(unscaled, n.scale)
-	if n.typ.Kind != column.Float {
-		return 0, text
-	}
-	f, _ := strconv.ParseFloat(text, 64)
-	return f, text
-}
-
-// decimalText prints unscaled with that many decimals.
-func decimalText(unscaled *big.Int, scale int) string {
-	digits, sign := unscaled.String(), ""
-	if digits[0] == '-' {
-		sign, digits = "-", digits[1:]
-	}
-	if scale <= 0 {
-		return sign + digits
-	}
-	for len(digits) <= scale {
-		digits = "0" + digits
-	}
-	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	return 0, d.String()
 }
 
 // skip passes over the next value.

@@ -14,6 +14,7 @@ import (
 	"github.com/hamba/avro/v2"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/internal/number"
 )
 
 // form is how a value of a schema stands in a file.
@@ -220,9 +221,6 @@ func (n *node) time(s *avro.PrimitiveSchema) {
 	}
 }
 
-// exactDigits is the precision up to which a decimal is read as a float, which then prints the same digits.
-const exactDigits = 15
-
 func (n *node) decimal(l avro.LogicalSchema) {
 	d, ok := l.(*avro.DecimalLogicalSchema)
 	if !ok {
@@ -230,7 +228,7 @@ func (n *node) decimal(l avro.LogicalSchema) {
 	}
 	n.meaning, n.scale = asDecimal, d.Scale()
 	n.typ = column.StringType
-	if d.Precision() <= exactDigits {
+	if d.Precision() <= number.ExactDigits {
 		n.typ = column.FloatType
 	}
 }

@@ -179,35 +179,11 @@ func fits(wanted column.Schema, n *node) error {
 			}
 			continue
 		}
-		if have := n.typ.Fields[i].Type; !holds(f.Type, have) {
+		if have := n.typ.Fields[i].Type; !column.Holds(f.Type, have) {
 			return fmt.Errorf("field %q is %s in the file, wanted %s", f.Name, have, f.Type)
 		}
 	}
 	return nil
-}
-
-// holds reports whether a column of type t takes values of type u as they are.
-func holds(t, u column.Type) bool {
-	switch {
-	case t.Kind == column.Any:
-		return true
-	case u.Kind == column.Null:
-		return t.MayBeNull()
-	case t.Kind != u.Kind || u.MayBeNull() && !t.MayBeNull():
-		return false
-	case t.Kind == column.List || t.Kind == column.Map:
-		return holds(*t.Elem, *u.Elem)
-	case t.Kind == column.Row:
-		if len(t.Fields) != len(u.Fields) {
-			return false
-		}
-		for i, f := range t.Fields {
-			if u.Fields[i].Name != f.Name || !holds(f.Type, u.Fields[i].Type) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // Progress returns the bytes of files read and to read.
