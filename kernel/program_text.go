@@ -9,15 +9,21 @@ import (
 	"github.com/leat-project/leat/expr"
 )
 
-// maxText is the most text that a column can hold, by its offsets of 32 bits.
-const maxText = math.MaxInt32
+// maxText is the most text that a column can hold, by its offsets of 32 bits. longText is the most that a row may have
+// for a step to decide it: the interpreter limits the memory that an expression takes for a row (expr.MaxMemory), so
+// rows that may come near are its own.
+const (
+	maxText  = math.MaxInt32
+	longText = 8 << 20
+)
 
 // textOut writes a column of text row by row, rising; rows left out are empty.
 type textOut struct {
 	data []byte
 	off  []int32
 	next int
-	full bool
+	from int  // where the row at hand begins in data
+	over bool // a row was too long, or the column
 }
 
 // text starts a column of n rows in the cell's memory.
@@ -29,20 +35,21 @@ func (c *cell) text(n int) textOut {
 
 // start begins row i: what is appended to data up to the next start is its text.
 func (t *textOut) start(i int) {
-	if len(t.data) > maxText {
-		t.data, t.full = t.data[:0], true
+	if len(t.data)-t.from > longText || len(t.data) > maxText {
+		t.data, t.over = t.data[:0], true
 	}
-	at := int32(len(t.data))
+	t.from = len(t.data)
+	at := int32(t.from)
 	for ; t.next <= i; t.next++ {
 		t.off[t.next] = at
 	}
 }
 
-// texts ends a column of n rows. Where it did not fit, all rows are bad.
+// texts ends a column of n rows. Where a row was over the limits, all rows are bad.
 func (c *cell) texts(t *textOut, n int, bad bitset) bitset {
 	t.start(n)
 	c.out.Data, c.out.Offsets = t.data, t.off
-	if !t.full {
+	if !t.over {
 		return bad
 	}
 	clear(t.off)
@@ -216,7 +223,7 @@ func (s *textStep) eval(x *frame) (*column.Vector, bitset) {
 			plain = false
 		}
 	}
-	if plain && size <= maxText-8*x.n {
+	if plain && size <= longText {
 		s.join(x, size)
 		return &s.out, bad
 	}
@@ -286,7 +293,7 @@ func (s *textStep) join(x *frame, size int) {
 			}
 		}
 	}
-	t.data, t.next = data[:at], next
+	t.data, t.next, t.from = data[:at], next, at
 	s.texts(&t, x.n, nil)
 }
 
