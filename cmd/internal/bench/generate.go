@@ -14,7 +14,7 @@ type shape struct {
 	name    string
 	rows    int
 	devices int
-	form form
+	form    form
 }
 
 // form is how events are written.
