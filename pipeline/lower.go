@@ -138,7 +138,7 @@ func (c *compiler) inputsOf(s *step) (in []catalog.Input, ok bool) {
 	case catalog.OneInput:
 		ok = ok && len(s.inputs) == 1
 	default:
-		ok = ok && len(s.inputs) > 0
+		ok = ok && len(in) > 0
 	}
 	return in, ok
 }

@@ -165,11 +165,7 @@ func (c *compiler) readYAMLProvider(v *catalog.Value) {
 
 // expandProvider puts the body of a provider's transform, with the configuration as its variables, inside s.
 func (c *compiler) expandProvider(s *step, p *provider) {
-	s.nested = &scope{owner: s}
-	if p.inputs && len(s.inputs) == 0 && !s.noInput && s.scope.owner.typ != chainType && len(s.scope.owner.inputs) == 0 {
-		c.problems.Errorf(s.at, diag.MissingInput, "transform %q needs an input, which is not given", s.label()).Hint =
-			"Write input: followed by the name of a transform."
-	}
+	s.nested, s.provider = &scope{owner: s}, p
 	if c.depth >= maxProviderDepth {
 		c.problems.Errorf(s.at, diag.OverLimit, "transforms of providers are made of each other more than %d deep", maxProviderDepth)
 		return
@@ -183,28 +179,23 @@ func (c *compiler) expandProvider(s *step, p *provider) {
 	}
 	c.depth++
 	defer func() { c.depth-- }()
-	inner := c.step(s, body)
-	if inner == nil {
-		return
-	}
-	s.last = inner
-	if p.inputs && len(inner.inputs) == 0 && !inner.noInput {
-		in := &ref{name: "input", at: s.at}
-		inner.inputs = []*input{{alias: "input", refs: []*ref{in}, owner: inner}}
-		if inner.nested != nil {
-			c.rechain(inner)
-		}
-	}
+	s.last = c.step(s, body)
 }
 
-// rechain connects the inside of a body again, now that it has an input.
-func (c *compiler) rechain(s *step) {
-	if s.last == nil {
-		c.implicitChain(s)
-		return
+// connectBody gives the inputs of a provider's transform to its body.
+func (c *compiler) connectBody(s *step) {
+	if s.provider.inputs && len(s.inputs) == 0 && !s.noInput {
+		c.problems.Errorf(s.at, diag.MissingInput, "transform %q needs an input, which is not given", s.label()).Hint =
+			"Write input: followed by the name of a transform."
 	}
-	if first := s.nested.steps[0]; len(first.inputs) == 0 && !first.noInput {
-		first.inputs = passOn(s, first)
+	for _, body := range s.nested.steps {
+		switch {
+		case len(body.inputs) > 0 || body.noInput || !s.provider.inputs:
+		case len(s.inputs) == 0:
+			body.badInput = true
+		default:
+			body.inputs = passOn(s, body)
+		}
 	}
 }
 

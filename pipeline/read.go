@@ -394,6 +394,7 @@ func (r *reader) tagged(n *yaml.Node, v *catalog.Value) {
 			r.problems.Errorf(v.Place, diag.BadYAML, "%q is no %s", n.Value, n.ShortTag()[2:])
 		}
 	default:
+		v.Data = n.Value
 		r.problems.Errorf(v.Place, diag.BadYAML, "the tag %q has no meaning in a pipeline", n.Tag).Hint = "Quote a text that begins with \"!\"."
 	}
 }

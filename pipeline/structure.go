@@ -25,8 +25,11 @@ type step struct {
 	at    diag.Place // of its type, or name
 	scope *scope     // where it stands
 
-	inputs  []*input
-	noInput bool // "input: {}", or a source: it takes none on purpose
+	inputs    []*input
+	noInput   bool // "input: {}", or a source: it takes none on purpose
+	badInput  bool // "input" could not be understood, which has been reported
+	badOutput bool // likewise "output"
+	extra     bool // one of extra_transforms, or while they are read, the chain around them
 
 	windowing *windowing // own or inherited; nil: none
 
@@ -39,9 +42,10 @@ type step struct {
 	result    result
 
 	// of a chain, composite or provider's transform
-	nested  *scope
-	outputs []output // as given
-	last    *step    // whose outputs are its own where none are given
+	nested   *scope
+	provider *provider // whose body it is, or nil
+	outputs  []output  // as given
+	last     *step     // whose outputs are its own where none are given
 }
 
 // scope is the inside of a chain or composite: what its steps can name.
@@ -118,7 +122,10 @@ func (c *compiler) pipeline(e *catalog.Entry) *step {
 	switch e.Value.Data.(type) {
 	case []*catalog.Value:
 		top.nested = &scope{owner: top}
-		c.steps(top, e.Value, "")
+		c.steps(top, e.Value, "pipeline")
+		if len(e.Value.List()) == 0 {
+			c.problems.Errorf(e.Value.Place, diag.MissingKey, "the pipeline has no transforms")
+		}
 	case *catalog.Map:
 		switch typ := c.wantText(e.Value.Get("type"), "type"); typ {
 		case "", compositeType, chainType:
@@ -135,6 +142,7 @@ func (c *compiler) pipeline(e *catalog.Entry) *step {
 		c.problems.Errorf(e.Value.Place, diag.BadValue, "wanted a map or a list of transforms for \"pipeline\", found %s", found(e.Value))
 		return nil
 	}
+	c.connect(top)
 	c.inheritWindowing(top)
 	return top
 }
@@ -180,16 +188,15 @@ func (c *compiler) nest(s *step) {
 	}
 	main := len(s.nested.steps)
 	if main == 0 {
-		c.problems.Errorf(s.at, diag.MissingKey, "%s has no transforms", s.describe())
+		if len(transforms.List()) == 0 {
+			c.problems.Errorf(s.at, diag.MissingKey, "%s has no transforms", s.describe())
+		}
 		return
 	}
-	if s.typ == chainType {
-		c.chain(s)
-		if extra := s.spec.Get("extra_transforms"); extra != nil && extra.Data != nil {
-			c.steps(s, extra, "extra_transforms")
-		}
-	} else {
-		c.implicitChain(s)
+	if extra := s.spec.Get("extra_transforms"); s.typ == chainType && extra != nil && extra.Data != nil {
+		s.extra = true
+		c.steps(s, extra, "extra_transforms")
+		s.extra = false
 	}
 }
 
@@ -203,14 +210,8 @@ func (s *step) describe() string {
 
 // steps reads a list of transforms into the inside of s.
 func (c *compiler) steps(s *step, list *catalog.Value, key string) {
-	if key == "" {
-		key = "pipeline"
-	}
 	if !c.wantList(list, key) {
 		return
-	}
-	if len(list.List()) == 0 && key != "extra_transforms" && len(s.nested.steps) == 0 {
-		c.problems.Errorf(list.Place, diag.MissingKey, "the list of transforms is empty")
 	}
 	for _, v := range list.List() {
 		c.step(s, v)
@@ -229,7 +230,7 @@ func (c *compiler) step(parent *step, v *catalog.Value) *step {
 		}
 		return nil
 	}
-	s := &step{spec: v, scope: parent.nested, at: v.Place}
+	s := &step{spec: v, scope: parent.nested, at: v.Place, extra: parent.extra}
 	s.typ, s.name = c.wantText(v.Get("type"), "type"), c.wantText(v.Get("name"), "name")
 	if t := v.Get("type"); t != nil {
 		s.at = t.Place
@@ -287,7 +288,7 @@ func (s *step) pathIn(parent *step) string {
 // leaf reads a transform that holds no others.
 func (c *compiler) leaf(s *step) {
 	v := s.spec
-	c.keys(v, fmt.Sprintf("transform %q", s.label()), leafKeys)
+	c.leafKeys(s)
 	c.resourceHints(v)
 	s.config = v.Get("config")
 	if s.config != nil && s.config.Data == nil {
@@ -300,7 +301,7 @@ func (c *compiler) leaf(s *step) {
 		return
 	}
 	c.leaves = append(c.leaves, s)
-	if out := v.Entry("output"); out != nil && s.scope.owner.typ != chainType {
+	if out := v.Entry("output"); out != nil && !s.inChain() {
 		c.problems.Warnf(out.At, diag.BadWiring, "\"output\" has no effect here: only a chain or composite names its outputs").Hint = "Remove it."
 	}
 	s.transform = catalog.LookUp(s.typ)
@@ -315,6 +316,24 @@ func (c *compiler) leaf(s *step) {
 	}
 	c.readHandling(s)
 	c.readOutputSchema(s)
+}
+
+// leafKeys reports unknown keys of a leaf. Often they are keys of its configuration.
+func (c *compiler) leafKeys(s *step) {
+	before := len(c.problems.Problems)
+	c.keys(s.spec, fmt.Sprintf("transform %q", s.label()), leafKeys)
+	t := catalog.LookUp(s.typ)
+	if t == nil {
+		return
+	}
+	for _, p := range c.problems.Problems[before:] {
+		for _, e := range s.spec.Entries() {
+			isField := slices.ContainsFunc(t.Fields, func(f catalog.Field) bool { return f.Name == e.Key })
+			if e.At == p.Place && (isField || e.Key == "language" || e.Key == "error_handling") {
+				p.Hint = "Put it under \"config\"."
+			}
+		}
+	}
 }
 
 // unknownTransform reports a type that the catalog does not have.
@@ -342,6 +361,7 @@ func (c *compiler) liftWindowing(s *step) {
 	}
 	entry := *own
 	entry.Value = c.parseString(entry.Value)
+	c.windowing(entry.Value) // what is wrong with it shows even where the input has problems
 	m := &catalog.Map{Entries: []catalog.Entry{entry}}
 	for _, e := range s.config.Entries() {
 		if e.Key != "windowing" {
@@ -406,9 +426,10 @@ func (c *compiler) readInput(s *step) {
 	if e == nil {
 		return
 	}
-	if s.scope.owner.typ == chainType && c.inChain(s) {
+	if s.inChain() {
 		p := c.problems.Errorf(e.At, diag.BadWiring, "\"input\" is not allowed within a chain: the input is the transform before")
 		p.Hint = "Remove it, or make the chain a composite."
+		s.badInput = true
 		if m, ok := e.Value.Data.(*catalog.Map); !ok || len(m.Entries) > 0 {
 			return
 		}
@@ -427,14 +448,12 @@ func (c *compiler) readInput(s *step) {
 	default:
 		c.problems.Errorf(e.Value.Place, diag.BadWiring, "wanted the name of a transform, a list or a map of names for \"input\", found %s", found(e.Value)).Hint =
 			"Write {} for no input."
-		s.noInput = true
+		s.noInput, s.badInput = true, true
 	}
 }
 
-// inChain reports whether s, which is being read, is one of the chained transforms, not an extra one.
-func (c *compiler) inChain(s *step) bool {
-	return s.scope.owner.last == nil
-}
+// inChain reports whether s is one of the chained transforms of a chain, not an extra one.
+func (s *step) inChain() bool { return s.scope.owner.typ == chainType && !s.extra }
 
 // refs reads a name or a list of names.
 func (c *compiler) refs(v *catalog.Value) []*ref {
@@ -459,9 +478,10 @@ func (c *compiler) readOutput(s *step) {
 	if e == nil {
 		return
 	}
-	if s.scope.owner.typ == chainType && c.inChain(s) {
+	if s.inChain() {
 		c.problems.Errorf(e.At, diag.BadWiring, "\"output\" is not allowed within a chain: the output goes to the transform after").Hint =
 			"Make the chain a composite."
+		s.badOutput = true
 		return
 	}
 	switch d := e.Value.Data.(type) {
@@ -481,22 +501,39 @@ func (c *compiler) readOutput(s *step) {
 	}
 }
 
+// connect gives inputs to the steps within s that do not name theirs: those of a chain, of a composite that has inputs
+// and names nothing within, and the body of a provider's transform. It goes from the outside to the inside, because
+// a step may pass on the inputs that it has been given.
+func (c *compiler) connect(s *step) {
+	switch {
+	case s.provider != nil:
+		c.connectBody(s)
+	case s.typ == chainType:
+		c.chain(s)
+	default:
+		c.implicitChain(s)
+	}
+	for _, inner := range s.nested.steps {
+		if inner.nested != nil {
+			c.connect(inner)
+		}
+	}
+}
+
 // chain connects the steps of a chain, each to the one before.
 func (c *compiler) chain(s *step) {
-	steps := s.nested.steps
-	for i, t := range steps {
+	var steps []*step
+	for _, t := range s.nested.steps {
+		if t.extra {
+			continue
+		}
+		steps = append(steps, t)
 		if out := t.spec.Entry("output"); out != nil && t.isLeaf() {
 			c.problems.Errorf(out.At, diag.BadWiring, "\"output\" is not allowed within a chain: the output goes to the transform after").Hint =
 				"Make the chain a composite."
 		}
-		switch {
-		case i > 0:
-			t.inputs = []*input{{alias: "input", refs: []*ref{{step: steps[i-1], at: t.at}}, owner: t}}
-		case !t.noInput:
-			t.inputs = passOn(s, t)
-		}
 	}
-	s.last = steps[len(steps)-1]
+	s.link(steps)
 }
 
 // implicitChain connects the steps of a composite that has inputs, where none of them names inputs or outputs.
@@ -505,11 +542,15 @@ func (c *compiler) implicitChain(s *step) {
 		return
 	}
 	for _, t := range s.nested.steps {
-		if len(t.inputs) > 0 || len(t.outputs) > 0 || len(t.spec.Get("output").Entries()) > 0 || t.spec.Get("output").Text() != "" {
+		if len(t.inputs) > 0 || t.badInput || len(t.outputs) > 0 || len(t.spec.Get("output").Entries()) > 0 || t.spec.Get("output").Text() != "" {
 			return
 		}
 	}
-	steps := s.nested.steps
+	s.link(s.nested.steps)
+}
+
+// link makes each of the steps within s the input of the next one. The first gets the inputs of s.
+func (s *step) link(steps []*step) {
 	for i, t := range steps {
 		switch {
 		case i > 0:
@@ -517,8 +558,8 @@ func (c *compiler) implicitChain(s *step) {
 		case !t.noInput:
 			t.inputs = passOn(s, t)
 		}
+		s.last = t
 	}
-	s.last = steps[len(steps)-1]
 }
 
 // passOn returns inputs for t that are the inputs of the chain or composite s around it.

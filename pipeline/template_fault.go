@@ -54,8 +54,49 @@ func (t *template) report(err error, problems *diag.List) {
 		problems.Errorf(t.find(tokens.Name, name, t.lastLine(message)), diag.BadTemplate, "the template's value has no %q", name)
 		return
 	}
+	if strings.Contains(message, "Unexpected EOF") {
+		if tag, at, ok := t.unclosed(); ok {
+			problems.Errorf(at, diag.BadTemplate, "the template tag %q is never closed", tag).Hint = "Write {% end" + tag + " %} behind what belongs to it."
+			return
+		}
+	}
 	at := t.placeOf(message)
 	problems.Errorf(at, diag.BadTemplate, "the template cannot be expanded: %s", t.plainMessage(message))
+}
+
+// unclosed finds the last tag that a file opens and does not close, in the file read last.
+func (t *template) unclosed() (tag string, at diag.Place, ok bool) {
+	name := t.order[len(t.order)-1]
+	var open []*tokens.Token
+	begun := false
+	for stream := tokens.LexAll(t.files[name], config.New()); !stream.End(); stream.Next() {
+		token := stream.Current()
+		if token.Type == tokens.BlockBegin {
+			begun = true
+			continue
+		}
+		if !begun || token.Type == tokens.Whitespace {
+			continue
+		}
+		begun = false
+		switch {
+		case strings.HasPrefix(token.Val, "end"):
+			for len(open) > 0 {
+				last := open[len(open)-1].Val
+				open = open[:len(open)-1]
+				if last == token.Val[len("end"):] {
+					break
+				}
+			}
+		case slices.Contains([]string{"if", "for", "macro", "block", "filter", "call", "with", "autoescape", "raw"}, token.Val):
+			open = append(open, token)
+		}
+	}
+	if len(open) == 0 {
+		return "", diag.Place{}, false
+	}
+	last := open[len(open)-1]
+	return last.Val, t.at(name, last.Line, last.Col, len(last.Val)), true
 }
 
 // undefined reports a variable that has no value.
@@ -133,6 +174,10 @@ func (t *template) plainMessage(message string) string {
 	}
 	if i := strings.Index(message, " (Line: "); i > 0 {
 		message = message[:i]
+	}
+	message = strings.TrimSuffix(message, ".")
+	if len(message) > 1 && message[1] >= 'a' && message[1] <= 'z' && !strings.HasPrefix(message, "ControlStructure") {
+		message = strings.ToLower(message[:1]) + message[1:]
 	}
 	const most = 200
 	if len(message) > most {

@@ -184,7 +184,7 @@ func (c *compiler) output(s *step, name string, at diag.Place) *target {
 		if s.last != nil {
 			return c.output(s.last, name, at)
 		}
-		if len(s.nested.steps) > 0 {
+		if len(s.nested.steps) > 0 && !s.badOutput {
 			c.problems.Errorf(at, diag.UnknownInput, "%s has no outputs", s.describe()).Hint =
 				"Name them: output: {output: Name}, or output: Name where there is one."
 		}
@@ -216,7 +216,7 @@ func (c *compiler) quietly(f func() *target) *target {
 
 // checkArity reports inputs that are missing, too many, or not wanted.
 func (c *compiler) checkArity(s *step) {
-	if s.transform == nil {
+	if s.transform == nil || s.badInput {
 		return
 	}
 	switch {

@@ -111,7 +111,7 @@ func (n *Node) inputs() string {
 func (n *Node) detail(p *Plan) string {
 	s := n.does(p)
 	if n.Threshold != nil {
-		s += fmt.Sprintf("  at most %g of the rows may fail", *n.Threshold)
+		s += fmt.Sprintf("; fails when more than %g of the rows do", *n.Threshold)
 	}
 	return short(s)
 }
