@@ -3,8 +3,10 @@ package connector
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 
@@ -147,12 +149,26 @@ func (d *csvDecoder) flush(ctx context.Context, out catalog.Out) error {
 // record scans the record at pos into row d.n and returns the index after it, or what is wrong with it.
 func (d *csvDecoder) record(data []byte, pos int) (next int, fault string) {
 	start, wanted := pos, d.layout.wanted
-	plain := d.dialect.comment == 0
+	delimiter, quote, plain := d.dialect.delimiter, d.dialect.quote, d.dialect.comment == 0
+	delimiters := ones * uint64(delimiter)
 	for i := 0; ; i++ {
 		var text []byte
 		var end int
-		if plain && pos < len(data) && (data[pos] != d.dialect.quote || d.dialect.quote == 0) {
-			end = fieldEnd(data, pos, d.dialect.delimiter)
+		if plain && pos < len(data) && (data[pos] != quote || quote == 0) {
+			var word, found uint64
+			if pos+8 <= len(data) {
+				word = binary.LittleEndian.Uint64(data[pos:])
+				found = ends(word, delimiters)
+			}
+			if found != 0 {
+				end = pos + bits.TrailingZeros64(found)>>3
+				if i < len(wanted) && end > pos && data[end] == delimiter && d.putShort(wanted[i], word, end-pos) {
+					pos = end + 1
+					continue
+				}
+			} else {
+				end = fieldEnd(data, pos, delimiter)
+			}
 			text = data[pos:end]
 			if n := len(text); n > 0 && text[n-1] == '\r' && (end == len(data) || data[end] == '\n') {
 				text = text[:n-1]
@@ -174,15 +190,35 @@ func (d *csvDecoder) record(data []byte, pos int) (next int, fault string) {
 		if w := wanted[i]; w >= 0 && !d.cols[w].put(d.n, text, d.nulls) {
 			return 0, d.cols[w].misfit(text)
 		}
-		if end < len(data) && data[end] == d.dialect.delimiter {
+		if end < len(data) && data[end] == delimiter {
 			pos = end + 1
 			continue
 		}
 		if end < len(data) {
 			end = lineEnd(data, end)
 		}
+		if i+1 == len(wanted) && len(d.layout.fixed) == 0 && !d.suspect {
+			return end, ""
+		}
 		return end, d.complete(data[start:end], wanted[i+1:])
 	}
+}
+
+// putShort writes a field of up to eight bytes, the lowest ones of word, where that is all there is to do: it is not
+// wanted, or a whole number without a sign.
+func (d *csvDecoder) putShort(wanted int32, word uint64, size int) bool {
+	if wanted < 0 {
+		return true
+	}
+	v := &d.cols[wanted].vector
+	if v.Type.Kind != column.Int || d.nulls.numeric {
+		return false
+	}
+	n, ok := number.ParseShort(word, size)
+	if ok {
+		v.Ints[d.n] = n
+	}
+	return ok
 }
 
 // complete gives null to the fields that a record lacks.

@@ -16,14 +16,19 @@ type csvDialect struct {
 
 const ones, highs = 0x0101010101010101, 0x8080808080808080
 
+// ends marks by its high bit the first byte of a word that is a newline or the delimiter, of which delimiters holds eight.
+// x-ones &^ x has the high bit of a byte set where x has a zero byte; bytes above the first may be marked in error.
+func ends(word, delimiters uint64) uint64 {
+	x, y := word^delimiters, word^(ones*'\n')
+	return ((x-ones)&^x | (y-ones)&^y) & highs
+}
+
 // fieldEnd returns the index from pos on of the first delimiter or newline, or len(data). It looks at eight bytes at a
-// time: x-ones &^ x has the high bit of a byte set where x has a zero byte, and certainly so for the first of them.
+// time.
 func fieldEnd(data []byte, pos int, delimiter byte) int {
-	wanted := ones * uint64(delimiter)
+	delimiters := ones * uint64(delimiter)
 	for ; pos+8 <= len(data); pos += 8 {
-		w := binary.LittleEndian.Uint64(data[pos:])
-		x, y := w^wanted, w^(ones*'\n')
-		if found := ((x-ones)&^x | (y-ones)&^y) & highs; found != 0 {
+		if found := ends(binary.LittleEndian.Uint64(data[pos:]), delimiters); found != 0 {
 			return pos + bits.TrailingZeros64(found)>>3
 		}
 	}
@@ -133,6 +138,9 @@ func (d *csvDialect) blank(data []byte, pos int) int {
 
 // lineEnd returns the index after the newline from pos on, or len(data).
 func lineEnd(data []byte, pos int) int {
+	if pos < len(data) && data[pos] == '\n' {
+		return pos + 1
+	}
 	if i := bytes.IndexByte(data[pos:], '\n'); i >= 0 {
 		return pos + i + 1
 	}

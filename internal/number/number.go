@@ -89,6 +89,13 @@ func eightDigits(chunk uint64) bool {
 	return (chunk&high)|((chunk+0x0606060606060606)&high)>>4 == 0x3333333333333333
 }
 
+// ParseShort reads a whole number without a sign of 1 to 8 digits, which are the lowest bytes of w, the first digit in
+// the lowest one; what stands in the other bytes does not matter. It is ParseInt for a caller that has looked at w anyway.
+func ParseShort(w uint64, digits int) (n int64, ok bool) {
+	chunk := w<<(64-8*digits) | 0x3030303030303030>>(8*digits) // leading zeros
+	return int64(parseEight(chunk)), eightDigits(chunk)
+}
+
 // parseEight returns the number that eight ASCII digits make, the first in the lowest byte, by adding neighbours,
 // pairs and fours (Lemire, "Quickly parsing eight digits").
 func parseEight(chunk uint64) uint64 {

@@ -1,6 +1,7 @@
 package number
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -25,6 +26,23 @@ func TestParseInt(t *testing.T) {
 		got, err := ParseInt([]byte(c.text))
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("ParseInt(%q) = %d, %v, want %d, %v", c.text, got, err, c.want, c.err)
+		}
+	}
+}
+
+func TestParseShort(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		digits int
+		want   int64
+		ok     bool
+	}{
+		{"1,xxxxxx", 1, 1, true}, {"12345678", 8, 12345678, true}, {"0000007,", 7, 7, true}, {"12a45678", 2, 12, true}, {"12a45678", 3, 0, false},
+		{"-1,,,,,,", 2, 0, false}, {"9/0:0000", 2, 0, false}, {"9/0:0000", 4, 0, false},
+	} {
+		got, ok := ParseShort(binary.LittleEndian.Uint64([]byte(c.text)), c.digits)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("ParseShort(%q, %d) = %d, %v, want %d, %v", c.text, c.digits, got, ok, c.want, c.ok)
 		}
 	}
 }
