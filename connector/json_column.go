@@ -21,18 +21,19 @@ type jsonColumn struct {
 	out      column.Vector
 }
 
-func newJSONColumn(t column.Type) *jsonColumn {
+// newJSONColumn returns a column. path is that of the fields in it, where it is a row.
+func newJSONColumn(path string, t column.Type) *jsonColumn {
 	c := &jsonColumn{typ: t}
 	switch t.Kind {
 	case column.List:
-		c.children = []*jsonColumn{newJSONColumn(*t.Elem)}
+		c.children = []*jsonColumn{newJSONColumn(path, *t.Elem)}
 	case column.Map:
-		c.children = []*jsonColumn{newJSONColumn(column.StringType), newJSONColumn(*t.Elem)}
+		c.children = []*jsonColumn{newJSONColumn(path, column.StringType), newJSONColumn(path, *t.Elem)}
 	case column.Row:
 		for _, f := range t.Fields {
-			c.children = append(c.children, newJSONColumn(f.Type))
+			c.children = append(c.children, newJSONColumn(path+f.Name+".", f.Type))
 		}
-		c.object = newJSONObject(t.Fields, nil, c.children)
+		c.object = newJSONObject(path, t.Fields, c.children)
 	}
 	c.reset()
 	return c
@@ -54,7 +55,7 @@ func (c *jsonColumn) reset() {
 
 // truncate takes rows from the end away, down to n, as when a record fails half way.
 func (c *jsonColumn) truncate(n int) {
-	for i := n; i < c.n && c.nulls; i++ {
+	for i := n; c.nulls && i < min(c.n, 8*len(c.valid)); i++ { // valid reaches no further than the last null
 		c.valid[i>>3] |= 1 << (i & 7)
 	}
 	c.n = n
@@ -109,6 +110,13 @@ func (c *jsonColumn) null() {
 			child.null()
 		}
 	}
+}
+
+// appendText appends a string.
+func (c *jsonColumn) appendText(text []byte) {
+	c.data = append(c.data, text...)
+	c.offsets = append(c.offsets, int32(len(c.data)))
+	c.n++
 }
 
 // vector returns the column's rows, valid until the next reset.

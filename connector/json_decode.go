@@ -3,8 +3,10 @@ package connector
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -20,44 +22,9 @@ type jsonDecoder struct {
 	reader *jsonReader
 	cols   []*jsonColumn
 	root   *jsonObject
-	rows   []int32 // the line of each row within the morsel, from 0
+	rows   []int32      // the line of each row within the morsel, from 0
+	extra  []*jsonToken // of fields that are not wanted, at any place
 	batch  column.Batch
-}
-
-// jsonObject is what a decoder knows of the objects of one place: the record, or a nested row.
-//
-// Records of one source mostly have the same keys in the same order with the same white space between them. layout is what
-// stood between the values of the record before: while a record repeats it, one comparison stands for a key and its
-// punctuation. Where it does not, keys are looked up, and the new order is learned.
-type jsonObject struct {
-	schema column.Schema
-	cols   []*jsonColumn
-	index  map[string]int // of all known fields; -1: known and not wanted
-	seen   []int64        // for each column the last object that had it
-	turn   int64          // number of the object, from 1
-	layout []jsonToken
-	learn  []jsonToken
-}
-
-// jsonToken is the text before a value, from the end of the value before it, and the value's column.
-type jsonToken struct {
-	text []byte
-	col  int // -1: not wanted
-}
-
-// unknownField is the index of a field that the schema does not have.
-const unknownField = -2
-
-// newJSONObject returns an object with columns for the fields of schema. known are further fields that are not wanted.
-func newJSONObject(schema column.Schema, known column.Schema, cols []*jsonColumn) *jsonObject {
-	o := &jsonObject{schema: schema, cols: cols, index: map[string]int{}, seen: make([]int64, len(schema))}
-	for _, f := range known {
-		o.index[f.Name] = -1
-	}
-	for i, f := range schema {
-		o.index[f.Name] = i
-	}
-	return o
 }
 
 // Decode passes the records of a morsel on.
@@ -106,7 +73,18 @@ func (d *jsonDecoder) Decode(_ context.Context, m *catalog.Morsel, out catalog.O
 			}
 		}
 	}
+	d.count()
 	return d.flush(out, origin)
+}
+
+// count tells the reader which fields were passed over.
+func (d *jsonDecoder) count() {
+	for _, t := range d.extra {
+		if t.hits > 0 {
+			d.reader.unwanted(t.name, t.hits)
+			t.hits = 0
+		}
+	}
 }
 
 func (d *jsonDecoder) validLine(start int) bool {
@@ -159,113 +137,6 @@ func (d *jsonDecoder) record(p int) int {
 	return p + 1
 }
 
-// object scans an object whose brace is at p into its columns.
-func (d *jsonDecoder) object(o *jsonObject, p, depth int) int {
-	if depth >= maxJSONDepth {
-		return d.fail(errJSONDepth)
-	}
-	o.turn++
-	k := 0
-	for k < len(o.layout) {
-		t := &o.layout[k]
-		if p+len(t.text) > len(d.text) || string(d.text[p:p+len(t.text)]) != string(t.text) {
-			return d.learn(o, p, k, depth)
-		}
-		p += len(t.text)
-		if t.col >= 0 {
-			p = d.field(o, t.col, p, depth)
-		} else {
-			p = d.skip(p, depth+1)
-		}
-		if p < 0 {
-			return -1
-		}
-		k++
-	}
-	if d.text[p] != '}' || k == 0 {
-		return d.learn(o, p, k, depth)
-	}
-	return d.complete(o, p+1)
-}
-
-// learn scans the rest of an object whose first k tokens were as in the layout, by looking its keys up.
-func (d *jsonDecoder) learn(o *jsonObject, p, k, depth int) int {
-	o.learn = append(o.learn[:0], o.layout[:k]...)
-	for first := k == 0; ; first = false {
-		from := p
-		p = d.space(p)
-		switch c := d.text[p]; {
-		case first: // p is at the brace
-			if p = d.space(p + 1); d.text[p] == '}' {
-				return d.complete(o, p+1)
-			}
-		case c == '}':
-			o.layout, o.learn = o.learn, o.layout
-			return d.complete(o, p+1)
-		case c == ',':
-			p = d.space(p + 1)
-		default:
-			return d.unexpected(p, `"," or "}"`)
-		}
-		key, value := d.key(p)
-		if value < 0 {
-			return -1
-		}
-		col, known := o.index[string(key)]
-		if !known {
-			d.reader.unknown(string(key))
-			col = unknownField
-		}
-		t := jsonToken{text: bytes.Clone(d.text[from:value]), col: col}
-		if p = value; col >= 0 {
-			p = d.field(o, col, p, depth)
-		} else {
-			p = d.skip(p, depth+1)
-		}
-		if p < 0 {
-			return -1
-		}
-		o.learn = append(o.learn, t)
-	}
-}
-
-// field scans the value of a column. Of a key that is there twice, the last value counts.
-func (d *jsonDecoder) field(o *jsonObject, col, p, depth int) int {
-	c := o.cols[col]
-	if o.seen[col] == o.turn {
-		c.truncate(c.n - 1)
-	}
-	o.seen[col] = o.turn
-	p = d.value(c, p, depth+1)
-	if p < 0 {
-		d.err = &jsonFieldError{name: o.schema[col].Name, err: d.err}
-	}
-	return p
-}
-
-// jsonFieldError says in which field a record is bad.
-type jsonFieldError struct {
-	name string
-	err  error
-}
-
-func (e *jsonFieldError) Error() string { return fmt.Sprintf("field %q: %v", e.name, e.err) }
-func (e *jsonFieldError) Unwrap() error { return e.err }
-
-// complete appends null to the columns that the object did not have.
-func (d *jsonDecoder) complete(o *jsonObject, p int) int {
-	for i, c := range o.cols {
-		if o.seen[i] == o.turn {
-			continue
-		}
-		if !c.typ.MayBeNull() {
-			return d.fail(fmt.Errorf("field %q is required, and not there", o.schema[i].Name))
-		}
-		c.null()
-	}
-	return p
-}
-
 // value scans a value into a column.
 func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 	b := d.text[p]
@@ -298,17 +169,20 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 			c.n++
 			return end
 		}
-	case column.String, column.Bytes:
+	case column.String:
 		if b == '"' {
 			end, plain := d.str(p)
 			if end < 0 {
 				return -1
 			}
-			text, ok := d.unquote(p, end, plain)
-			if !ok {
-				return -1
+			if plain {
+				c.data = append(c.data, d.text[p+1:end]...)
+			} else {
+				var ok bool
+				if c.data, ok = d.appendUnquoted(c.data, d.text[p+1:end]); !ok {
+					return -1
+				}
 			}
-			c.data = append(c.data, text...)
 			c.offsets = append(c.offsets, int32(len(c.data)))
 			c.n++
 			return end + 1
@@ -319,6 +193,7 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 	return d.nullOrMisfit(c, p, depth)
 }
 
+// otherValue scans a value into a column of a kind that is not among the commonest.
 func (d *jsonDecoder) otherValue(c *jsonColumn, p, depth int) int {
 	b := d.text[p]
 	switch {
@@ -340,29 +215,12 @@ func (d *jsonDecoder) otherValue(c *jsonColumn, p, depth int) int {
 		return end
 	case c.typ.Kind == column.Time && b == '"':
 		return d.time(c, p)
+	case c.typ.Kind == column.Bytes && b == '"':
+		return d.bytes(c, p)
 	case c.typ.Kind == column.List && b == '[':
-		elem := c.children[0]
-		end := d.elements(p, depth, func(p int) int { return d.value(elem, p, depth+1) })
-		if end < 0 {
-			return -1
-		}
-		c.offsets = append(c.offsets, int32(elem.n))
-		c.n++
-		return end
+		return d.list(c, p, depth)
 	case c.typ.Kind == column.Map && b == '{':
-		keys, elem := c.children[0], c.children[1]
-		end := d.members(p, depth, func(key []byte, p int) int {
-			keys.data = append(keys.data, key...)
-			keys.offsets = append(keys.offsets, int32(len(keys.data)))
-			keys.n++
-			return d.value(elem, p, depth+1)
-		})
-		if end < 0 {
-			return -1
-		}
-		c.offsets = append(c.offsets, int32(elem.n))
-		c.n++
-		return end
+		return d.dict(c, p, depth)
 	case c.typ.Kind == column.Row && b == '{':
 		end := d.object(c.object, p, depth)
 		if end >= 0 {
@@ -371,6 +229,83 @@ func (d *jsonDecoder) otherValue(c *jsonColumn, p, depth int) int {
 		return end
 	}
 	return d.nullOrMisfit(c, p, depth)
+}
+
+func (d *jsonDecoder) list(c *jsonColumn, p, depth int) int {
+	if depth >= maxJSONDepth {
+		return d.fail(errJSONDepth)
+	}
+	elem := c.children[0]
+	if p = d.space(p + 1); d.text[p] == ']' {
+		p++
+	} else {
+		for more := true; more; {
+			if p = d.value(elem, p, depth+1); p < 0 {
+				return -1
+			}
+			if p, more = d.comma(p, ']'); p < 0 {
+				return -1
+			}
+		}
+	}
+	c.offsets = append(c.offsets, int32(elem.n))
+	c.n++
+	return p
+}
+
+// dict scans an object into a map. Of a key that is there twice, the last value counts, at its place.
+func (d *jsonDecoder) dict(c *jsonColumn, p, depth int) int {
+	keys, elem := c.children[0], c.children[1]
+	from := int(c.offsets[c.n])
+	last := map[string]int{} // where the value of a key begins that counts
+	repeated := false
+	end := d.members(p, depth, func(key []byte, p int) int {
+		if _, ok := last[string(key)]; ok {
+			repeated = true
+		}
+		last[string(key)] = p
+		keys.appendText(key)
+		return d.value(elem, p, depth+1)
+	})
+	if end < 0 {
+		return -1
+	}
+	if repeated {
+		keys.truncate(from)
+		elem.truncate(from)
+		d.members(p, depth, func(key []byte, p int) int {
+			if last[string(key)] != p {
+				return d.skip(p, depth+1)
+			}
+			keys.appendText(key)
+			return d.value(elem, p, depth+1)
+		})
+	}
+	c.offsets = append(c.offsets, int32(elem.n))
+	c.n++
+	return end
+}
+
+// bytes reads base64, as the sinks write it.
+func (d *jsonDecoder) bytes(c *jsonColumn, p int) int {
+	end, plain := d.str(p)
+	if end < 0 {
+		return -1
+	}
+	text, ok := d.unquote(p, end, plain)
+	if !ok {
+		return -1
+	}
+	from := len(c.data)
+	data, err := base64.StdEncoding.AppendDecode(c.data, text)
+	if err != nil {
+		c.data = c.data[:from]
+		return d.fail(fmt.Errorf("wanted bytes as base64, found the string %s", excerptJSON(d.text[p:end+1])))
+	}
+	c.data = data
+	c.offsets = append(c.offsets, int32(len(c.data)))
+	c.n++
+	return end + 1
 }
 
 // time reads a timestamp as the sinks write it.
@@ -407,25 +342,36 @@ func (d *jsonDecoder) nullOrMisfit(c *jsonColumn, p, depth int) int {
 // misfit is the failure of a value that is not of the column's type.
 func (d *jsonDecoder) misfit(c *jsonColumn, p, end int) int {
 	text := d.text[p:end]
-	found := "string"
-	switch b := text[0]; {
+	kind := "number"
+	switch b := d.text[p]; {
+	case b == '"':
+		kind = "string"
 	case b == '{':
-		found = "object"
+		kind = "object"
 	case b == '[':
-		found = "array"
+		kind = "array"
 	case b == 't' || b == 'f':
-		found = "bool"
+		kind = "bool"
 	case b == 'n':
-		found = "null"
-	case b != '"' && c.typ.Kind == column.Int && !bytes.ContainsAny(text, ".eE"):
-		return d.fail(fmt.Errorf("%s does not fit 64 bits", text))
-	case b != '"':
-		found = "number"
+		return d.fail(fmt.Errorf("wanted %s, found null", c.typ.NotNull()))
+	case c.typ.Kind == column.Int && !bytes.ContainsAny(text, ".eE"):
+		return d.fail(fmt.Errorf("%s does not fit 64 bits", excerptJSON(text)))
 	}
-	if len(text) > 40 {
-		text = append(bytes.Clone(text[:40]), "…"...)
+	found := fmt.Sprintf("the %s %s", kind, excerptJSON(text))
+	return d.fail(fmt.Errorf("wanted %s, found %s (declare the field's type in \"schema\", or raise \"sample_rows\")", c.typ.NotNull(), found))
+}
+
+// excerptJSON is the beginning of a value that an error shows, in whole characters.
+func excerptJSON(text []byte) []byte {
+	const most = 40
+	if len(text) <= most {
+		return text
 	}
-	return d.fail(fmt.Errorf("wanted %s, found the %s %s (declare the field's type in \"schema\", or raise \"sample_rows\")", c.typ.NotNull(), found, text))
+	n := most
+	for !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return append(bytes.Clone(text[:n]), "…"...)
 }
 
 // boxed reads a value of any type.
@@ -463,14 +409,7 @@ func (s *jsonScanner) boxed(p, depth int) (v column.Value, end int) {
 		})
 		return list, end
 	case c == '{':
-		row := &column.RowValue{}
-		end := s.members(p, depth, func(key []byte, p int) int {
-			name := string(key)
-			v, end := s.boxed(p, depth+1)
-			setField(row, name, v)
-			return end
-		})
-		return row, end
+		return s.boxedRow(p, depth)
 	}
 	end = s.skip(p, depth)
 	if end < 0 || s.text[p] == 'n' {
@@ -479,13 +418,34 @@ func (s *jsonScanner) boxed(p, depth int) (v column.Value, end int) {
 	return s.text[p] == 't', end
 }
 
-// setField sets a field of a row that is being made. The last value of a name counts.
-func setField(row *column.RowValue, name string, v column.Value) {
-	for i, n := range row.Names {
-		if n == name {
-			row.Elems[i] = v
-			return
+// boxedRow reads an object of any fields. Of a key that is there twice, the last value counts.
+func (s *jsonScanner) boxedRow(p, depth int) (v column.Value, end int) {
+	const few = 16 // names up to which comparing them all is faster than a map
+	row := &column.RowValue{}
+	var index map[string]int
+	end = s.members(p, depth, func(key []byte, p int) int {
+		name := string(key)
+		v, end := s.boxed(p, depth+1)
+		i, ok := index[name]
+		if index == nil {
+			i = slices.Index(row.Names, name)
+			ok = i >= 0
 		}
-	}
-	row.Names, row.Elems = append(row.Names, name), append(row.Elems, v)
+		if ok {
+			row.Elems[i] = v
+			return end
+		}
+		row.Names, row.Elems = append(row.Names, name), append(row.Elems, v)
+		switch n := len(row.Names); {
+		case n > few:
+			index[name] = n - 1
+		case n == few:
+			index = make(map[string]int, 2*few)
+			for i, name := range row.Names {
+				index[name] = i
+			}
+		}
+		return end
+	})
+	return row, end
 }

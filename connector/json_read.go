@@ -199,51 +199,82 @@ func settle(t column.Type) column.Type {
 }
 
 // Open begins reading.
-func (s *jsonSource) Open(ctx context.Context, fields column.Schema) (catalog.Reader, error) {
-	r := &jsonReader{Lines: file.NewLines(s.paths, s.compression, file.SplitLines), fields: fields, known: s.declared, unknowns: map[string]int64{}}
-	if r.known == nil {
-		var err error
-		if r.known, err = s.Schema(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+func (s *jsonSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
+	return &jsonReader{Lines: file.NewLines(s.paths, s.compression, file.SplitLines), source: s, fields: fields, extra: map[string]int64{}}, nil
 }
 
 type jsonReader struct {
 	*file.Lines
-	fields   column.Schema
-	known    column.Schema // all fields
-	mu       sync.Mutex
-	unknowns map[string]int64 // records with fields that known lacks
+	source *jsonSource
+	fields column.Schema // that are wanted
+	mu     sync.Mutex
+	extra  map[string]int64 // how many records had a field that is not wanted: it may be in the schema, and may not
+	others int64            // those that extra has no room for
 }
 
-var _ catalog.Reader = (*jsonReader)(nil)
+// maxJSONExtra limits how many fields are counted that are not wanted: where keys are data, there is no end of them.
+const maxJSONExtra = 10_000
+
+var (
+	_ catalog.Reader = (*jsonReader)(nil)
+	_ catalog.Noter  = (*jsonReader)(nil)
+)
 
 // NewDecoder returns a decoder for one worker.
 func (r *jsonReader) NewDecoder() catalog.Decoder {
 	d := &jsonDecoder{reader: r}
 	for _, f := range r.fields {
-		d.cols = append(d.cols, newJSONColumn(f.Type))
+		d.cols = append(d.cols, newJSONColumn(f.Name+".", f.Type))
 	}
-	d.root = newJSONObject(r.fields, r.known, d.cols)
+	d.root = newJSONObject("", r.fields, d.cols)
 	return d
 }
 
-func (r *jsonReader) unknown(name string) {
+// unwanted counts records that had a field that is not wanted.
+func (r *jsonReader) unwanted(name string, records int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unknowns[name]++
+	if _, ok := r.extra[name]; !ok && len(r.extra) >= maxJSONExtra {
+		r.others += records
+		return
+	}
+	r.extra[name] += records
 }
 
-// Notes says which fields were passed over because the schema does not have them.
+// Notes says which fields were passed over because the schema does not have them. Only now the schema as a whole is needed,
+// and only where a field was not wanted, so that a run does not infer it twice before it begins.
 func (r *jsonReader) Notes() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var notes []string
-	for name := range r.unknowns {
-		notes = append(notes, fmt.Sprintf("field %q is not in the schema, and was passed over: declare it in \"schema\", or raise \"sample_rows\"", name))
+	if len(r.extra) == 0 {
+		return nil
 	}
-	sort.Strings(notes)
+	schema, err := r.source.Schema(context.Background())
+	if err != nil {
+		return nil // the input is gone or has changed, which the run has told, or did not mind
+	}
+	var names []string
+	for name := range r.extra {
+		// A dot is in the path of a nested field, which is counted only where its row's type lacks it.
+		if schema.Index(name) < 0 {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	var notes []string
+	for i, name := range names {
+		if i == maxJSONNotes {
+			notes = append(notes, fmt.Sprintf("%d further fields are not in the schema either", len(names)-i))
+			break
+		}
+		notes = append(notes, fmt.Sprintf("field %q, in %d records, is not in the schema, and was passed over: declare it in \"schema\", or raise \"sample_rows\"",
+			name, r.extra[name]))
+	}
+	if r.others > 0 {
+		notes = append(notes, fmt.Sprintf("%d more values were passed over, of fields too many to tell", r.others))
+	}
 	return notes
 }
+
+// maxJSONNotes is how many fields are told one by one.
+const maxJSONNotes = 20

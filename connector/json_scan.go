@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -95,48 +96,54 @@ func (s *jsonScanner) str(p int) (end int, plain bool) {
 	}
 }
 
-// text returns the string between the quote at p and the one at end. It is valid until the next call.
+// unquote returns the string between the quote at p and the one at end. It is valid until the next call.
 func (s *jsonScanner) unquote(p, end int, plain bool) ([]byte, bool) {
 	raw := s.text[p+1 : end]
 	if plain {
 		return raw, true
 	}
-	s.buf = s.buf[:0]
-	for i := 0; i < len(raw); {
-		c := raw[i]
-		if c != '\\' {
-			s.buf = append(s.buf, c)
-			i++
-			continue
+	var ok bool
+	s.buf, ok = s.appendUnquoted(s.buf[:0], raw)
+	return s.buf, ok
+}
+
+// appendUnquoted appends a string without its escapes.
+func (s *jsonScanner) appendUnquoted(dst, raw []byte) ([]byte, bool) {
+	for {
+		n := bytes.IndexByte(raw, '\\')
+		if n < 0 {
+			return append(dst, raw...), true
 		}
-		i += 2
-		switch c := raw[i-1]; c {
+		dst = append(dst, raw[:n]...)
+		c := raw[n+1]
+		raw = raw[n+2:]
+		switch c {
 		case '"', '\\', '/':
-			s.buf = append(s.buf, c)
+			dst = append(dst, c)
 		case 'b':
-			s.buf = append(s.buf, '\b')
+			dst = append(dst, '\b')
 		case 'f':
-			s.buf = append(s.buf, '\f')
+			dst = append(dst, '\f')
 		case 'n':
-			s.buf = append(s.buf, '\n')
+			dst = append(dst, '\n')
 		case 'r':
-			s.buf = append(s.buf, '\r')
+			dst = append(dst, '\r')
 		case 't':
-			s.buf = append(s.buf, '\t')
+			dst = append(dst, '\t')
 		case 'u':
-			r, n := escapedRune(raw[i:])
+			r, n := escapedRune(raw)
 			if n == 0 {
-				s.fail(fmt.Errorf("%q is no character", raw[i-2:min(i+4, len(raw))]))
-				return nil, false
+				s.fail(fmt.Errorf("%q is no character", "\\u"+string(raw[:min(4, len(raw))])))
+				return dst, false
 			}
-			s.buf = utf8.AppendRune(s.buf, r)
-			i += n
+			dst = utf8.AppendRune(dst, r)
+			raw = raw[n:]
 		default:
-			s.fail(fmt.Errorf("%q is no escape", raw[i-2:i]))
-			return nil, false
+			r, _ := utf8.DecodeRune(append([]byte{c}, raw...))
+			s.fail(fmt.Errorf("%q is no escape", "\\"+string(r)))
+			return dst, false
 		}
 	}
-	return s.buf, true
 }
 
 // escapedRune reads what follows \u: four hexadecimal digits, or a pair of surrogates. n is 0 where it is neither.
@@ -328,24 +335,28 @@ func (s *jsonScanner) elements(p, depth int, f func(p int) int) int {
 	if depth >= maxJSONDepth {
 		return s.fail(errJSONDepth)
 	}
-	p = s.space(p + 1)
-	if s.text[p] == ']' {
+	if p = s.space(p + 1); s.text[p] == ']' {
 		return p + 1
 	}
-	for {
+	for more := true; more; {
 		if p = f(p); p < 0 {
 			return -1
 		}
-		p = s.space(p)
-		switch s.text[p] {
-		case ',':
-			p = s.space(p + 1)
-		case ']':
-			return p + 1
-		default:
-			return s.unexpected(p, `"," or "]"`)
-		}
+		p, more = s.comma(p, ']')
 	}
+	return p
+}
+
+// comma scans what stands behind an element: a comma, and then the next one has to follow, or the closing bracket. It
+// returns -1 for anything else.
+func (s *jsonScanner) comma(p int, closing byte) (next int, more bool) {
+	switch p = s.space(p); s.text[p] {
+	case ',':
+		return s.space(p + 1), true
+	case closing:
+		return p + 1, false
+	}
+	return s.unexpected(p, `"," or "`+string(rune(closing))+`"`), false
 }
 
 // members scans an object and calls f with each key and the position of its value. The key is valid until f scans.
@@ -353,11 +364,10 @@ func (s *jsonScanner) members(p, depth int, f func(key []byte, p int) int) int {
 	if depth >= maxJSONDepth {
 		return s.fail(errJSONDepth)
 	}
-	p = s.space(p + 1)
-	if s.text[p] == '}' {
+	if p = s.space(p + 1); s.text[p] == '}' {
 		return p + 1
 	}
-	for {
+	for more := true; more; {
 		key, next := s.key(p)
 		if next < 0 {
 			return -1
@@ -365,16 +375,9 @@ func (s *jsonScanner) members(p, depth int, f func(key []byte, p int) int) int {
 		if p = f(key, next); p < 0 {
 			return -1
 		}
-		p = s.space(p)
-		switch s.text[p] {
-		case ',':
-			p = s.space(p + 1)
-		case '}':
-			return p + 1
-		default:
-			return s.unexpected(p, `"," or "}"`)
-		}
+		p, more = s.comma(p, '}')
 	}
+	return p
 }
 
 // key scans a key and the colon, and returns the position of the value.

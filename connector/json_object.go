@@ -1,0 +1,231 @@
+package connector
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/leat-project/leat/column"
+)
+
+// jsonObject is what a decoder knows of the objects of one place: the record, or a nested row.
+//
+// Records of one source mostly have the same keys in the same few orders, with the same white space between them. So
+// a decoder learns a token for each text that stands before a value, and for each token which ones followed it. While a
+// record goes on as one before, a comparison or two stand for a key, its punctuation and the look-up of its column.
+type jsonObject struct {
+	schema column.Schema
+	cols   []*jsonColumn
+	index  map[string]int // the columns' numbers by name
+	path   string         // of the object within the record: "", or "place."
+	seen   []int64        // for each column the last object that had it
+	turn   int64          // number of the object, from 1
+	start  jsonToken      // stands before the first key
+	tokens map[string]*jsonToken
+}
+
+// jsonToken is the text before a value, from the end of the value before it: `{"a":` or `, "b": `.
+type jsonToken struct {
+	head uint64 // the first eight bytes of text
+	mask uint64 // which of them there are
+	text []byte
+	tail []byte // text without its first eight bytes
+	col  int    // of the value; -1: not wanted
+	name string // of the field, where it is not wanted
+	hits int64  // how many objects had it since the last morsel, where it is not wanted
+	next []*jsonToken
+}
+
+const (
+	// maxJSONTokens limits what is learned of one place, for objects whose keys are data.
+	maxJSONTokens = 1024
+	// maxJSONNext limits how many followers of a token are tried before its key is looked up.
+	maxJSONNext = 8
+)
+
+// newJSONObject returns an object whose fields go to cols.
+func newJSONObject(path string, schema column.Schema, cols []*jsonColumn) *jsonObject {
+	o := &jsonObject{schema: schema, cols: cols, path: path, index: make(map[string]int, len(schema)), seen: make([]int64, len(schema)),
+		tokens: map[string]*jsonToken{}}
+	for i, f := range schema {
+		o.index[f.Name] = i
+	}
+	return o
+}
+
+func newJSONToken(text []byte, col int) *jsonToken {
+	t := &jsonToken{text: bytes.Clone(text), col: col}
+	var head [8]byte
+	n := copy(head[:], text)
+	t.head = binary.LittleEndian.Uint64(head[:])
+	t.mask = ^uint64(0)
+	if n < 8 {
+		t.mask = 1<<(8*n) - 1
+	}
+	t.tail = t.text[n:]
+	return t
+}
+
+// at reports whether text goes on with the token at p.
+func (t *jsonToken) at(text []byte, p int) bool {
+	if p+8 > len(text) {
+		return bytes.HasPrefix(text[p:], t.text)
+	}
+	if (binary.LittleEndian.Uint64(text[p:])^t.head)&t.mask != 0 {
+		return false
+	}
+	if len(t.tail) == 0 {
+		return true
+	}
+	end := p + len(t.text)
+	return end <= len(text) && string(text[p+8:end]) == string(t.tail)
+}
+
+// follower returns the token that follows t at p, or nil where that has not been learned.
+func (t *jsonToken) follower(text []byte, p int) *jsonToken {
+	for i, f := range t.next {
+		if f.at(text, p) {
+			if i > 0 { // what comes often moves to the front
+				t.next[i-1], t.next[i] = f, t.next[i-1]
+			}
+			return f
+		}
+	}
+	return nil
+}
+
+// follow learns that f follows t.
+func (t *jsonToken) follow(f *jsonToken) {
+	if len(t.next) < maxJSONNext {
+		t.next = append(t.next, f)
+	} else {
+		t.next[maxJSONNext-1] = f
+	}
+}
+
+// object scans an object whose brace is at p into its columns.
+func (d *jsonDecoder) object(o *jsonObject, p, depth int) int {
+	if depth >= maxJSONDepth {
+		return d.fail(errJSONDepth)
+	}
+	o.turn++
+	text := d.text
+	for last := &o.start; ; {
+		t := last.follower(text, p)
+		if t == nil {
+			var ended bool
+			if t, p, ended = d.learn(o, last, p); p < 0 {
+				return -1
+			}
+			if ended {
+				return d.complete(o, p)
+			}
+		} else {
+			p += len(t.text)
+			if text[p] <= ' ' { // as before, and then more white space
+				p = d.space(p)
+			}
+		}
+		if t.col >= 0 {
+			p = d.field(o, t.col, p, depth)
+		} else {
+			t.hits++
+			p = d.skip(p, depth+1)
+		}
+		if p < 0 {
+			return -1
+		}
+		if text[p] == '}' {
+			return d.complete(o, p+1)
+		}
+		last = t
+	}
+}
+
+// learn scans what follows the token last at p: the end of the object, or a key, whose token it returns with the position
+// of the value.
+func (d *jsonDecoder) learn(o *jsonObject, last *jsonToken, p int) (t *jsonToken, next int, ended bool) {
+	from := p
+	p = d.space(p)
+	switch c := d.text[p]; {
+	case last == &o.start: // p is at the brace
+		if p = d.space(p + 1); d.text[p] == '}' {
+			return nil, p + 1, true
+		}
+	case c == '}':
+		return nil, p + 1, true
+	case c == ',':
+		p = d.space(p + 1)
+	default:
+		return nil, d.unexpected(p, `"," or "}"`), false
+	}
+	key, value := d.key(p)
+	if value < 0 {
+		return nil, -1, false
+	}
+	text := d.text[from:value]
+	if t = o.tokens[string(text)]; t != nil {
+		last.follow(t)
+		return t, value, false
+	}
+	col, wanted := o.index[string(key)]
+	if !wanted {
+		col = -1
+	}
+	if len(o.tokens) >= maxJSONTokens {
+		return d.passing(o, col, key), value, false
+	}
+	t = newJSONToken(text, col)
+	if !wanted {
+		t.name = o.path + string(key)
+		d.extra = append(d.extra, t)
+	}
+	o.tokens[string(t.text)] = t
+	last.follow(t)
+	return t, value, false
+}
+
+// passing returns a token that is good for one value, where no more are kept.
+func (d *jsonDecoder) passing(o *jsonObject, col int, key []byte) *jsonToken {
+	if col < 0 {
+		d.reader.unwanted(o.path+string(key), 1)
+	}
+	return &jsonToken{col: col}
+}
+
+// field scans the value of a column. Of a key that is there twice, the last value counts.
+func (d *jsonDecoder) field(o *jsonObject, col, p, depth int) int {
+	c := o.cols[col]
+	if o.seen[col] == o.turn {
+		c.truncate(c.n - 1)
+	}
+	o.seen[col] = o.turn
+	p = d.value(c, p, depth+1)
+	if p < 0 {
+		d.err = &jsonFieldError{name: o.schema[col].Name, err: d.err}
+	}
+	return p
+}
+
+// jsonFieldError says in which field a record is bad.
+type jsonFieldError struct {
+	name string
+	err  error
+}
+
+func (e *jsonFieldError) Error() string { return fmt.Sprintf("field %q: %v", e.name, e.err) }
+func (e *jsonFieldError) Unwrap() error { return e.err }
+
+// complete appends null to the columns that the object did not have.
+func (d *jsonDecoder) complete(o *jsonObject, p int) int {
+	for i, c := range o.cols {
+		if o.seen[i] == o.turn {
+			continue
+		}
+		if !c.typ.MayBeNull() {
+			return d.fail(fmt.Errorf("field %q is required, and not there", o.schema[i].Name))
+		}
+		c.null()
+	}
+	return p
+}
