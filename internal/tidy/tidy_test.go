@@ -335,3 +335,19 @@ const ( D = 1; E = 2 )
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestDifferences wants a case of the specification for each line of docs/DIFFERENCES.md, and a line for each case.
+func TestDifferences(t *testing.T) {
+	numbers := func(file, pattern string) []string {
+		var out []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(files(t)[file]), -1) {
+			out = append(out, m[1])
+		}
+		return out
+	}
+	listed := numbers("docs/DIFFERENCES.md", `(?m)^\| (D\d+) \|`)
+	tested := numbers("spec/differences.txt", `(?m)^=== (D\d+): `)
+	if len(listed) == 0 || !slices.Equal(listed, tested) {
+		t.Errorf("docs/DIFFERENCES.md lists %v, spec/differences.txt has cases for %v", listed, tested)
+	}
+}
