@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"strconv"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/file"
+	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/expr"
 	"github.com/leat-project/leat/internal/number"
 )
@@ -55,11 +57,17 @@ type jsonSink struct {
 }
 
 func newJSONSink(config map[string]any) (*jsonSink, error) {
+	if config["lines"] == false {
+		return nil, &catalog.Problem{Key: "lines", Code: diag.Unsupported, Text: "a file that is one JSON document is not written", Hint: "Write one object a line."}
+	}
 	s := &jsonSink{}
 	s.path, _ = config["path"].(string)
-	n, _ := config["num_shards"].(int64)
+	n, given := config["num_shards"].(int64)
+	if given && n < 1 || n > file.MaxShards {
+		return nil, &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted 1 to %d, found %d", file.MaxShards, n)}
+	}
 	s.options.Num = int(n)
-	return s, nil
+	return s, s.options.Check(s.path)
 }
 
 // Open begins writing.
@@ -68,23 +76,48 @@ func (s *jsonSink) Open(_ context.Context, schema column.Schema) (catalog.Writer
 	if err != nil {
 		return nil, err
 	}
-	w := &jsonWriter{Shards: shards}
+	return &jsonWriter{Shards: shards, fields: newJSONFields(schema)}, nil
+}
+
+type jsonWriter struct {
+	*file.Shards
+	fields []jsonField
+}
+
+var (
+	_ catalog.Writer   = (*jsonWriter)(nil)
+	_ catalog.Verifier = (*jsonWriter)(nil)
+)
+
+// jsonField is how a field is written: what stands before its value, {"first": or ,"second": and the fields of the row
+// that is its value, or the value of its elements.
+type jsonField struct {
+	before []byte
+	fields []jsonField
+}
+
+func newJSONFields(schema column.Schema) []jsonField {
+	fields := make([]jsonField, len(schema))
 	for i, f := range schema {
 		before := []byte{','}
 		if i == 0 {
 			before[0] = '{'
 		}
-		w.keys = append(w.keys, append(appendJSONString(before, []byte(f.Name)), ':'))
+		fields[i] = jsonField{before: append(appendJSONString(before, []byte(f.Name)), ':'), fields: fieldsWithin(f.Type)}
 	}
-	return w, nil
+	return fields
 }
 
-type jsonWriter struct {
-	*file.Shards
-	keys [][]byte // for each field what stands before its value: {"first": or ,"second":
+// fieldsWithin are the fields of a row, or of the rows in a list or map.
+func fieldsWithin(t column.Type) []jsonField {
+	for t.Kind == column.List || t.Kind == column.Map {
+		t = *t.Elem
+	}
+	if t.Kind != column.Row {
+		return nil
+	}
+	return newJSONFields(t.Fields)
 }
-
-var _ catalog.Writer = (*jsonWriter)(nil)
 
 // NewEncoder returns an encoder for one worker.
 func (w *jsonWriter) NewEncoder() catalog.Encoder { return &jsonEncoder{w: w} }
@@ -102,7 +135,7 @@ func (e *jsonEncoder) Write(ctx context.Context, b *column.Batch) error {
 		if b.Sel != nil {
 			i = int(b.Sel[k])
 		}
-		e.row(b, i)
+		e.buf = append(appendJSONRow(e.buf, e.w.fields, b.Cols, i), '\n')
 		if len(e.buf) >= file.FlushBytes {
 			if err := e.Flush(ctx); err != nil {
 				return err
@@ -112,27 +145,74 @@ func (e *jsonEncoder) Write(ctx context.Context, b *column.Batch) error {
 	return nil
 }
 
-func (e *jsonEncoder) row(b *column.Batch, i int) {
-	buf := e.buf
-	if len(b.Cols) == 0 {
-		buf = append(buf, '{')
+// appendJSONRow appends row i of the columns as an object.
+func appendJSONRow(dst []byte, fields []jsonField, cols []*column.Vector, i int) []byte {
+	if len(cols) == 0 {
+		return append(dst, "{}"...)
 	}
-	for c, v := range b.Cols {
-		buf = append(buf, e.w.keys[c]...)
-		switch {
-		case v.IsNull(i):
-			buf = append(buf, "null"...)
-		case v.Type.Kind == column.String:
-			buf = appendJSONString(buf, v.Bin(i))
-		case v.Type.Kind == column.Int:
-			buf = strconv.AppendInt(buf, v.Ints[i], 10)
-		case v.Type.Kind == column.Float:
-			buf = appendJSONFloat(buf, v.Floats[i])
+	for c, v := range cols {
+		dst = append(dst, fields[c].before...)
+		if v.IsNull(i) {
+			dst = append(dst, "null"...)
+			continue
+		}
+		switch v.Type.Kind {
+		case column.String:
+			dst = appendJSONString(dst, v.Bin(i))
+		case column.Int:
+			dst = strconv.AppendInt(dst, v.Ints[i], 10)
+		case column.Float:
+			dst = appendJSONFloat(dst, v.Floats[i])
 		default:
-			buf = appendJSON(buf, v.Value(i))
+			dst = appendJSONCell(dst, fields[c].fields, v, i)
 		}
 	}
-	e.buf = append(buf, '}', '\n')
+	return append(dst, '}')
+}
+
+// appendJSONCell appends row i of a column. fields are those of the rows within it.
+func appendJSONCell(dst []byte, fields []jsonField, v *column.Vector, i int) []byte {
+	if v.IsNull(i) {
+		return append(dst, "null"...)
+	}
+	switch v.Type.Kind {
+	case column.Bool:
+		return strconv.AppendBool(dst, v.Bools[i])
+	case column.Int:
+		return strconv.AppendInt(dst, v.Ints[i], 10)
+	case column.Float:
+		return appendJSONFloat(dst, v.Floats[i])
+	case column.String:
+		return appendJSONString(dst, v.Bin(i))
+	case column.Bytes:
+		return appendJSONBytes(dst, v.Bin(i))
+	case column.Time:
+		return appendJSONTime(dst, column.Instant(v.Ints[i]))
+	case column.Duration:
+		return appendJSONFloat(dst, float64(v.Ints[i])/1000)
+	case column.Row:
+		return appendJSONRow(dst, fields, v.Children, i)
+	case column.List:
+		dst = append(dst, '[')
+		for k := v.Offsets[i]; k < v.Offsets[i+1]; k++ {
+			if k > v.Offsets[i] {
+				dst = append(dst, ',')
+			}
+			dst = appendJSONCell(dst, fields, v.Children[0], int(k))
+		}
+		return append(dst, ']')
+	case column.Map:
+		dst = append(dst, '{')
+		for k := v.Offsets[i]; k < v.Offsets[i+1]; k++ {
+			if k > v.Offsets[i] {
+				dst = append(dst, ',')
+			}
+			dst = append(appendJSONString(dst, v.Children[0].Bin(int(k))), ':')
+			dst = appendJSONCell(dst, fields, v.Children[1], int(k))
+		}
+		return append(dst, '}')
+	}
+	return appendJSON(dst, v.Value(i))
 }
 
 // Flush hands the records to the shards.
@@ -142,7 +222,7 @@ func (e *jsonEncoder) Flush(context.Context) error {
 	return err
 }
 
-// appendJSON appends a value as JSON.
+// appendJSON appends a boxed value as JSON.
 func appendJSON(dst []byte, v column.Value) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -156,13 +236,9 @@ func appendJSON(dst []byte, v column.Value) []byte {
 	case string:
 		return appendJSONString(dst, []byte(v))
 	case []byte:
-		dst = append(dst, '"')
-		dst = base64.StdEncoding.AppendEncode(dst, v)
-		return append(dst, '"')
+		return appendJSONBytes(dst, v)
 	case column.Instant:
-		dst = append(dst, '"')
-		dst = appendInstant(dst, v)
-		return append(dst, '"')
+		return appendJSONTime(dst, v)
 	case column.Span:
 		return appendJSONFloat(dst, float64(v)/1000)
 	case *column.ListValue:
@@ -197,6 +273,18 @@ func appendJSONObject(dst []byte, names []string, elems []column.Value) []byte {
 		dst = appendJSON(dst, e)
 	}
 	return append(dst, '}')
+}
+
+func appendJSONBytes(dst, b []byte) []byte {
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, b)
+	return append(dst, '"')
+}
+
+func appendJSONTime(dst []byte, t column.Instant) []byte {
+	dst = append(dst, '"')
+	dst = appendInstant(dst, t)
+	return append(dst, '"')
 }
 
 func appendJSONFloat(dst []byte, f float64) []byte {
