@@ -11,18 +11,18 @@ import (
 // A node stays even where nothing reads it: as in Beam, a row that fails in it fails the job. An error output that is
 // read holds its rows whole, and so keeps all fields before it.
 func Prune(p *Plan) {
-	u := usage{plan: p, needs: make([][]need, len(p.Nodes)), read: map[Ref]bool{}}
-	for i, n := range p.Nodes {
-		u.needs[i] = make([]need, len(n.Out))
+	u := usage{plan: p, read: map[Ref]bool{}, whole: map[int]bool{}}
+	for _, n := range p.Nodes {
 		for _, in := range n.In {
 			u.read[in] = true
 		}
 	}
-	for i := len(p.Nodes) - 1; i >= 0; i-- {
-		u.visit(p.Nodes[i])
+	for again := true; again; {
+		u.trace()
+		again = u.settleMerges()
 	}
 	for _, n := range p.Nodes {
-		u.rebuild(n)
+		u.apply(n)
 	}
 }
 
@@ -60,10 +60,49 @@ func (n *need) exprs(exprs ...*expr.Expr) {
 func (n *need) has(name string) bool { return n.all || n.fields[name] }
 
 type usage struct {
-	plan  *Plan
-	needs [][]need // by node and port
-	read  map[Ref]bool
+	plan    *Plan
+	read    map[Ref]bool      // ports that something reads
+	whole   map[int]bool      // merges that take all fields of their inputs
+	needs   [][]need          // by node and port
+	schemas [][]column.Schema // as they will be
 }
+
+// trace finds what is read of each port, and the schemas that follow from it.
+func (u *usage) trace() {
+	nodes := u.plan.Nodes
+	u.needs = make([][]need, len(nodes))
+	u.schemas = make([][]column.Schema, len(nodes))
+	for i, n := range nodes {
+		u.needs[i] = make([]need, len(n.Out))
+		u.schemas[i] = make([]column.Schema, len(n.Out))
+	}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		u.visit(nodes[i])
+	}
+	for _, n := range nodes {
+		u.rebuild(n)
+	}
+}
+
+// settleMerges makes the merges whole whose inputs would not have the same fields any more, and reports whether there
+// were any.
+func (u *usage) settleMerges() bool {
+	changed := false
+	for _, n := range u.plan.Nodes {
+		if _, ok := n.Op.(*Merge); !ok || u.whole[n.ID] {
+			continue
+		}
+		for _, in := range n.In[1:] {
+			if !u.schema(in).Equal(u.schema(n.In[0])) {
+				u.whole[n.ID] = true
+				changed = true
+			}
+		}
+	}
+	return changed
+}
+
+func (u *usage) schema(r Ref) column.Schema { return u.schemas[r.Node][r.Port] }
 
 // visit notes what n reads of its inputs. All readers of n have been visited.
 func (u *usage) visit(n *Node) {
@@ -75,12 +114,14 @@ func (u *usage) visit(n *Node) {
 		}
 	}
 	switch op := n.Op.(type) {
-	case *Sink, *Merge: // the inputs of a merge have the same fields
+	case *Sink:
 		reads.all = true
+	case *Merge:
+		reads.all = u.whole[n.ID]
+		reads.join(u.needs[n.ID][0])
 	case *Map:
-		out := &u.needs[n.ID][0]
 		for i, e := range op.Exprs {
-			if out.has(n.Out[0].Schema[i].Name) || !harmless(e) {
+			if u.computes(n, op, i) {
 				reads.exprs(e)
 			}
 		}
@@ -116,33 +157,51 @@ func (u *usage) visit(n *Node) {
 // harmless reports whether an expression cannot fail.
 func harmless(e *expr.Expr) bool { return e.Op == expr.OpField || e.Op == expr.OpLit }
 
-// rebuild sets the schemas of n's ports after its inputs' have been set.
+// rebuild finds the schemas of n's ports after those of its inputs.
 func (u *usage) rebuild(n *Node) {
+	out := u.schemas[n.ID]
+	for i := range n.Out {
+		out[i] = n.Out[i].Schema
+	}
 	switch op := n.Op.(type) {
 	case *Source:
-		n.Out[0].Schema = keep(n.Out[0].Schema, u.needs[n.ID][0].has)
+		out[0] = keep(n.Out[0].Schema, u.needs[n.ID][0].has)
 		return
 	case *Map:
-		var fields column.Schema
-		var exprs []*expr.Expr
-		for i, e := range op.Exprs {
-			if f := n.Out[0].Schema[i]; u.needs[n.ID][0].has(f.Name) || !harmless(e) {
-				fields, exprs = append(fields, f), append(exprs, e)
-			}
-		}
-		n.Out[0].Schema, op.Exprs = fields, exprs
+		out[0] = keep(n.Out[0].Schema, func(name string) bool { return u.computes(n, op, n.Out[0].Schema.Index(name)) })
 	case *Filter, *AssignTime, *Window, *Merge:
-		n.Out[0].Schema = u.plan.Port(n.In[0]).Schema
+		out[0] = u.schema(n.In[0])
 	case *Explode:
-		in := u.plan.Port(n.In[0]).Schema
-		n.Out[0].Schema = keep(n.Out[0].Schema, func(name string) bool { return in.Index(name) >= 0 })
+		in := u.schema(n.In[0])
+		out[0] = keep(n.Out[0].Schema, func(name string) bool { return in.Index(name) >= 0 })
 	case *Route:
 		for i := range op.Outputs {
-			n.Out[i].Schema = u.plan.Port(n.In[0]).Schema
+			out[i] = u.schema(n.In[0])
 		}
 	}
 	if e, ok := n.Errors(); ok && len(n.In) == 1 {
-		n.Out[e.Port].Schema = ErrorSchema(column.RowOf(u.plan.Port(n.In[0]).Schema))
+		out[e.Port] = ErrorSchema(column.RowOf(u.schema(n.In[0])))
+	}
+}
+
+// computes reports whether field i of a map is still computed.
+func (u *usage) computes(n *Node, m *Map, i int) bool {
+	return u.needs[n.ID][0].has(n.Out[0].Schema[i].Name) || !harmless(m.Exprs[i])
+}
+
+// apply puts what has been found into the plan.
+func (u *usage) apply(n *Node) {
+	if m, ok := n.Op.(*Map); ok {
+		kept := []*expr.Expr{}
+		for i, e := range m.Exprs {
+			if u.computes(n, m, i) {
+				kept = append(kept, e)
+			}
+		}
+		m.Exprs = kept
+	}
+	for i := range n.Out {
+		n.Out[i].Schema = u.schemas[n.ID][i]
 	}
 }
 

@@ -65,10 +65,19 @@ func TestPrune(t *testing.T) {
 			x := b.Explode(at.Main(), []string{"c"}, false, fields("abcdef"))
 			agg(b, x.Main(), "d", "d")
 		}, "abcd"},
+		{"through a merge", func(b *Builder, s *Node) {
+			other := b.Source("T", nil, fields("abcdef"))
+			agg(b, b.Merge(s.Main(), other.Main()), "d", "f")
+		}, "df"},
 		{"a merge keeps its inputs alike", func(b *Builder, s *Node) {
+			other := b.Source("T", nil, fields("abcdef"))
+			b.Sink("S", nil, other.Main())
+			agg(b, b.Merge(s.Main(), other.Main()), "d", "f")
+		}, "abcdef"},
+		{"a merge of a port and what is made of it", func(b *Builder, s *Node) {
 			m := b.Merge(b.Filter(s.Main(), field("a")).Main(), s.Main())
 			agg(b, m, "d", "d")
-		}, "abcdef"},
+		}, "ad"},
 		{"two readers", func(b *Builder, s *Node) { agg(b, s.Main(), "a", "b"); agg(b, s.Main(), "f", "b") }, "abf"},
 		{"a call reads its argument", func(b *Builder, s *Node) { b.Call(s.Main(), "C", nil, field("e"), fields("z")) }, "e"},
 	}
