@@ -204,21 +204,30 @@ func (d *csvDecoder) record(data []byte, pos int) (next int, fault string) {
 	}
 }
 
-// putShort writes a field of up to eight bytes, the lowest ones of word, where that is all there is to do: it is not
-// wanted, or a whole number without a sign.
+// putShort writes a field of one to eight bytes, the lowest ones of word, where that is all there is to do: it is not
+// wanted, a whole number without a sign, or a text that is no null.
 func (d *csvDecoder) putShort(wanted int32, word uint64, size int) bool {
 	if wanted < 0 {
 		return true
 	}
-	v := &d.cols[wanted].vector
-	if v.Type.Kind != column.Int || d.nulls.numeric {
-		return false
-	}
-	n, ok := number.ParseShort(word, size)
-	if ok {
+	switch v := &d.cols[wanted].vector; v.Type.Kind {
+	case column.Int:
+		n, ok := number.ParseShort(word, size)
+		if !ok || d.nulls.numeric {
+			return false
+		}
 		v.Ints[d.n] = n
+		return true
+	case column.String:
+		if d.nulls.first[byte(word)] {
+			return false
+		}
+		to := len(v.Data) + size
+		v.Data = binary.LittleEndian.AppendUint64(v.Data, word)[:to] // cheaper than a copy of the right size
+		v.Offsets[d.n+1] = int32(to)
+		return true
 	}
-	return ok
+	return false
 }
 
 // complete gives null to the fields that a record lacks.
