@@ -472,7 +472,7 @@ func (s *intArith) columns(out, a, b []int64, bad bitset) bitset {
 	over := int64(0)
 	if b == nil {
 		s.same = grow(s.same, len(out))
-		fill(s.same, s.c)
+		repeat(s.same, s.c)
 		b = s.same
 	}
 	b = b[:len(out)]

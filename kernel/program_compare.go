@@ -349,7 +349,7 @@ func (s *isNullStep) eval(x *frame) (*column.Vector, bitset) {
 	v, bad := s.a.eval(x)
 	out := s.bools(x.n)
 	s.out.Type = column.BoolType
-	fill(out, !s.want)
+	repeat(out, !s.want)
 	nulls(&s.nul, v, x.n).each(func(i int) { out[i] = s.want })
 	return &s.out, bad
 }
@@ -445,7 +445,7 @@ func (s *oneOfStep) eval(x *frame) (*column.Vector, bitset) {
 			out[i] = s.intSet[n] == s.want
 		}
 	case v.Type.Kind == column.Int:
-		fill(out, !s.want)
+		repeat(out, !s.want)
 		for _, c := range s.ints {
 			for i, n := range v.Ints[:len(out)] {
 				if n == c {

@@ -30,15 +30,15 @@ func (s *constStep) eval(x *frame) (*column.Vector, bitset) {
 	o.N = x.n
 	switch v := s.v.(type) {
 	case bool:
-		fill(s.bools(x.n), v)
+		repeat(s.bools(x.n), v)
 	case int64:
-		fill(s.ints(x.n), v)
+		repeat(s.ints(x.n), v)
 	case column.Instant:
-		fill(s.ints(x.n), int64(v))
+		repeat(s.ints(x.n), int64(v))
 	case column.Span:
-		fill(s.ints(x.n), int64(v))
+		repeat(s.ints(x.n), int64(v))
 	case float64:
-		fill(s.floats(x.n), v)
+		repeat(s.floats(x.n), v)
 	case string:
 		s.text([]byte(v), x.n)
 	case []byte:
@@ -61,7 +61,7 @@ func (s *constStep) text(v []byte, n int) {
 	}
 }
 
-func fill[T any](s []T, v T) {
+func repeat[T any](s []T, v T) {
 	for i := range s {
 		s[i] = v
 	}

@@ -181,7 +181,7 @@ func (s *textStep) print(n *node, spec string) bool {
 type textStep struct {
 	pieces []piece
 	varies bool // a piece is neither fixed nor boxed
-	parts  []part
+	parts  []textPart
 	cell
 }
 
@@ -300,8 +300,8 @@ func (s *textStep) join(x *frame, size int) {
 // wordsRoom is how far join may write past the end of a text.
 const wordsRoom = 16
 
-// part is a piece of text as join reads it.
-type part struct {
+// textPart is a piece of text as join reads it.
+type textPart struct {
 	data  []byte
 	off   []int32 // nil: the text is data[:fixed] in all rows
 	fixed int
@@ -318,10 +318,10 @@ func (s *textStep) prepare(n int) {
 				p.padded = make([]byte, len(p.fixed)+wordsRoom)
 				copy(p.padded, p.fixed)
 			}
-			s.parts = append(s.parts, part{data: p.padded, fixed: len(p.fixed)})
+			s.parts = append(s.parts, textPart{data: p.padded, fixed: len(p.fixed)})
 			continue
 		}
-		s.parts = append(s.parts, part{data: p.v.Data, off: p.v.Offsets[:n+1]})
+		s.parts = append(s.parts, textPart{data: p.v.Data, off: p.v.Offsets[:n+1]})
 	}
 }
 
