@@ -42,6 +42,7 @@ const (
 	OpFormatted           // {Args[0]!name:Args[1]}: conversion "", "r", "s" or "a"; Args[1] is an OpFormat or nil
 	OpLambda              // lambda Names: Args[0]; only as a callable, or as key= of sorted, min, max
 	OpConform             // Args[0] if it fits Conform, else TypeError
+	OpBuiltin             // the built-in function or type called name, as a value: key=len, isinstance(x, int)
 )
 
 // Expr is one node. It is pure data: a plan prints it, compares it and ships it.

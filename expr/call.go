@@ -1,0 +1,256 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/leat-project/leat/column"
+)
+
+// signature says what arguments a function or method takes.
+type signature struct {
+	min, max int      // positional arguments; max -1: any number
+	names    []string // of positional arguments that may be given by keyword; "" is positional only
+	only     []string // arguments that can only be given by keyword
+}
+
+// arguments are the arguments of one call, in the order of the signature.
+type arguments struct {
+	pos  []column.Value // as many as the signature has, absent ones included; any number where it says so
+	only []column.Value // those that can only be given by keyword
+}
+
+// absent stands for an argument that is not given.
+type absentValue struct{}
+
+func (absentValue) typeName() string        { return "absent" }
+func (absentValue) repr(b *strings.Builder) { b.WriteString("absent") }
+
+var absent column.Value = absentValue{}
+
+// at returns positional argument i, or otherwise where it is absent.
+func (a *arguments) at(i int, otherwise column.Value) column.Value {
+	if i < len(a.pos) && a.pos[i] != absent {
+		return a.pos[i]
+	}
+	return otherwise
+}
+
+func (a *arguments) has(i int) bool { return i < len(a.pos) && a.pos[i] != absent }
+
+// named is a keyword argument.
+type named struct {
+	name  string
+	value column.Value
+}
+
+// bind puts arguments in the order of the signature. The error's text is without the function's name.
+func (s *signature) bind(pos []column.Value, keywords []named) (*arguments, error) {
+	if err := s.count(len(pos)); err != "" {
+		return nil, raise("TypeError", "%s", err)
+	}
+	a := &arguments{pos: pos}
+	if s.max > len(pos) {
+		a.pos = make([]column.Value, s.max)
+		copy(a.pos, pos)
+		for i := len(pos); i < s.max; i++ {
+			a.pos[i] = absent
+		}
+	}
+	if len(s.only) > 0 {
+		a.only = make([]column.Value, len(s.only))
+		for i := range a.only {
+			a.only[i] = absent
+		}
+	}
+	for _, k := range keywords {
+		into, i := s.place(a, k.name)
+		switch {
+		case into == nil:
+			return nil, raise("TypeError", "got an unexpected keyword argument '%s'", k.name)
+		case into[i] != absent:
+			return nil, raise("TypeError", "got multiple values for argument '%s'", k.name)
+		}
+		into[i] = k.value
+	}
+	for i := range min(s.min, len(a.pos)) {
+		if a.pos[i] == absent {
+			return nil, raise("TypeError", "takes at least %d arguments", s.min)
+		}
+	}
+	return a, nil
+}
+
+// place returns where the argument of that name belongs.
+func (s *signature) place(a *arguments, name string) ([]column.Value, int) {
+	for i, n := range s.names {
+		if n == name && n != "" {
+			return a.pos, i
+		}
+	}
+	for i, n := range s.only {
+		if n == name {
+			return a.only, i
+		}
+	}
+	return nil, 0
+}
+
+// count says what is wrong with n positional arguments, "" where nothing is. Keywords may still supply required ones.
+func (s *signature) count(n int) string {
+	least := s.min
+	for i := n; i < s.min; i++ {
+		if i < len(s.names) && s.names[i] != "" {
+			least = n
+			break
+		}
+	}
+	switch {
+	case s.max == 0 && n > 0:
+		return fmt.Sprintf("takes no arguments (%d given)", n)
+	case n < least && s.min == s.max:
+		return fmt.Sprintf("takes exactly %s (%d given)", plural(s.min, "argument"), n)
+	case n < least:
+		return fmt.Sprintf("expected at least %s, got %d", plural(s.min, "argument"), n)
+	case s.max >= 0 && n > s.max && s.min == s.max:
+		return fmt.Sprintf("takes exactly %s (%d given)", plural(s.max, "argument"), n)
+	case s.max >= 0 && n > s.max:
+		return fmt.Sprintf("expected at most %s, got %d", plural(s.max, "argument"), n)
+	}
+	return ""
+}
+
+func plural(n int, what string) string {
+	switch n {
+	case 0:
+		return "no " + what + "s"
+	case 1:
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// callable is a built-in function, or a method of a built-in type.
+type callable struct {
+	signature
+	call func(m *machine, self column.Value, a *arguments) (column.Value, error)
+}
+
+// call evaluates a call of a built-in function.
+func (m *machine) call(e *Expr) (column.Value, error) {
+	if f, ok := m.scope.find(e.Name); ok {
+		args, err := m.evalAll(e.Args)
+		if err != nil {
+			return nil, err
+		}
+		return m.apply(f, args...)
+	}
+	args, err := m.evalAll(e.Args)
+	if err != nil {
+		return nil, err
+	}
+	keywords, err := m.evalKeywords(e.Keywords)
+	if err != nil {
+		return nil, err
+	}
+	return m.callBuiltin(e.Name, args, keywords)
+}
+
+func (m *machine) evalKeywords(keywords []Keyword) ([]named, error) {
+	if len(keywords) == 0 {
+		return nil, nil
+	}
+	out := make([]named, len(keywords))
+	for i, k := range keywords {
+		v, err := m.eval(k.Arg)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = named{k.Name, v}
+	}
+	return out, nil
+}
+
+func (m *machine) callBuiltin(name string, args []column.Value, keywords []named) (column.Value, error) {
+	f := builtins[name]
+	if f == nil {
+		return nil, raise("NameError", "name '%s' is not defined", name)
+	}
+	a, err := f.bind(args, keywords)
+	if err != nil {
+		return nil, raise("TypeError", "%s() %s", name, err.(*Exception).Msg)
+	}
+	return f.call(m, nil, a)
+}
+
+// method evaluates a call of a method.
+func (m *machine) method(e *Expr) (column.Value, error) {
+	self, err := m.eval(e.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	f := methodOf(self, e.Name)
+	if f == nil {
+		if v, err := attribute(self, e.Name); err == nil {
+			return nil, raise("TypeError", "'%s' object is not callable", TypeName(v))
+		}
+		return nil, raise("AttributeError", "'%s' object has no attribute '%s'", TypeName(self), e.Name)
+	}
+	args, err := m.evalAll(e.Args[1:])
+	if err != nil {
+		return nil, err
+	}
+	keywords, err := m.evalKeywords(e.Keywords)
+	if err != nil {
+		return nil, err
+	}
+	a, err := f.bind(args, keywords)
+	if err != nil {
+		return nil, raise("TypeError", "%s.%s() %s", TypeName(self), e.Name, err.(*Exception).Msg)
+	}
+	return f.call(m, self, a)
+}
+
+// methodOf returns the method of that name that a value has, or nil.
+func methodOf(self column.Value, name string) *callable {
+	switch v := self.(type) {
+	case string:
+		return stringMethods[name]
+	case []byte:
+		return bytesMethods[name]
+	case *column.ListValue:
+		if v.Tuple && name == "copy" {
+			return nil
+		}
+		return listMethods[name]
+	case *column.MapValue:
+		return dictMethods[name]
+	case *setValue:
+		return setMethods[name]
+	case column.Instant, column.Span:
+		return timeMethods[name]
+	case float64:
+		return floatMethods[name]
+	case int64, bool:
+		return intMethods[name]
+	}
+	return nil
+}
+
+// Arguments of a kind.
+
+func intArg(v column.Value) (int64, error) {
+	i, _, isFloat, ok := asNumber(v)
+	if !ok || isFloat {
+		return 0, raise("TypeError", "'%s' object cannot be interpreted as an integer", TypeName(v))
+	}
+	return i, nil
+}
+
+// intAt returns argument i as an integer, or otherwise where it is absent.
+func (a *arguments) intAt(i int, otherwise int64) (int64, error) {
+	if !a.has(i) {
+		return otherwise, nil
+	}
+	return intArg(a.pos[i])
+}

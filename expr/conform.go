@@ -1,0 +1,87 @@
+package expr
+
+import (
+	"github.com/leat-project/leat/column"
+)
+
+// Check reports whether a value fits, as Beam's validators do at run time: an integer is an int (a bool is one),
+// a number is an int or a float, and null fits a nullable type only. The error is a *Exception of class TypeError.
+func (c *Conform) Check(v column.Value) error {
+	if !conforms(v, c.Type) {
+		return raise("TypeError", "%s violates schema %s", excerpt(Str(v)), c.Type)
+	}
+	return nil
+}
+
+// excerpt cuts a text that is to be part of an error.
+func excerpt(s string) string {
+	const most = 200
+	if charCount(s) <= most {
+		return s
+	}
+	return s[:charOffset(s, most)] + "…"
+}
+
+func conforms(v column.Value, t column.Type) bool {
+	if v == nil {
+		return t.MayBeNull()
+	}
+	switch t.Kind {
+	case column.Any:
+		return true
+	case column.Bool:
+		_, ok := v.(bool)
+		return ok
+	case column.Int:
+		_, _, isFloat, ok := asNumber(v)
+		return ok && !isFloat
+	case column.Float:
+		_, _, _, ok := asNumber(v)
+		return ok
+	case column.List:
+		l, ok := v.(*column.ListValue)
+		return ok && allConform(l.Elems, *t.Elem)
+	case column.Map:
+		m, ok := v.(*column.MapValue)
+		if !ok {
+			return false
+		}
+		return allConform(m.Keys, column.StringType) && allConform(m.Elems, *t.Elem)
+	case column.Row:
+		return rowConforms(v, t.Fields)
+	}
+	return column.TypeOf(v).Kind == t.Kind
+}
+
+func allConform(values []column.Value, t column.Type) bool {
+	for _, v := range values {
+		if !conforms(v, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// rowConforms takes rows, and dicts with the fields as keys.
+func rowConforms(v column.Value, fields column.Schema) bool {
+	for _, f := range fields {
+		var field column.Value
+		ok := false
+		switch v := v.(type) {
+		case *column.RowValue:
+			field, ok = v.Get(f.Name)
+		case *column.MapValue:
+			for i, k := range v.Keys {
+				if k == f.Name {
+					field, ok = v.Elems[i], true
+				}
+			}
+		default:
+			return false
+		}
+		if !ok && !f.Type.MayBeNull() || ok && !conforms(field, f.Type) {
+			return false
+		}
+	}
+	return true
+}
