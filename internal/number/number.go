@@ -223,7 +223,7 @@ func appendShort(dst []byte, f float64) ([]byte, bool) {
 	if float64(n)/10000 != f {
 		return dst, false
 	}
-	dst = strconv.AppendUint(dst, n/10000, 10)
+	dst = AppendInt(dst, int64(n/10000))
 	n %= 10000
 	dst = append(dst, '.', byte('0'+n/1000))
 	for n %= 1000; n > 0; n = n * 10 % 1000 {
