@@ -184,10 +184,22 @@ func (p *schemaParser) named(v, name *Value, depth int) column.Type {
 	}
 	t, ok := jsonTypes[name.Text()]
 	if !ok {
-		p.fail(name.Place, "no type is named %q", name.Text()).Hint = diag.DidYouMean(name.Text(), "types", jsonTypeNames)
+		p.fail(name.Place, "no type is named %q", name.Text()).Hint = typeHint(name.Text())
 		return column.AnyType
 	}
 	return t
+}
+
+// typeHint names the type that is meant, also by the names that it has elsewhere.
+func typeHint(name string) string {
+	others := map[string]string{
+		"int": "integer", "int64": "integer", "long": "integer", "float": "number", "double": "number", "bool": "boolean", "str": "string",
+		"text": "string", "list": "array", "dict": "object", "map": "object", "row": "object",
+	}
+	if meant, ok := others[strings.ToLower(name)]; ok {
+		return fmt.Sprintf("Did you mean %q?", meant)
+	}
+	return diag.DidYouMean(name, "types", jsonTypeNames)
 }
 
 func (p *schemaParser) object(v *Value, depth int) column.Type {

@@ -6,9 +6,13 @@ import (
 
 // Check reports whether a value fits, as Beam's validators do at run time: an integer is an int (a bool is one),
 // a number is an int or a float, and null fits a nullable type only. The error is a *Exception of class TypeError.
+// Where there is a Schema, the value is checked against that, too; the error is then of class ValidationError.
 func (c *Conform) Check(v column.Value) error {
 	if !conforms(v, c.Type) {
 		return raise("TypeError", "%s violates schema %s", excerpt(Str(v)), c.Type)
+	}
+	if c.Schema != nil {
+		return c.checkSchema(v)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@
 package expr
 
 import (
+	"sync"
+
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
 )
@@ -82,6 +84,8 @@ type Clause struct {
 type Conform struct {
 	Type   column.Type
 	Schema any // the whole JSON schema as plain data (map[string]any …) where Type does not say all of it, else nil
+
+	patterns *sync.Map // the schema's regular expressions by their text; nil: they are not kept
 }
 
 // MetaNames are what OpMeta can ask of a row beside its fields, as ExtractWindowingInfo names them.

@@ -68,7 +68,7 @@ pipeline:
 		// A row is never None, so what decides is whether it conforms. Of type Any, the comparison cannot be decided
 		// before the run.
 		conform := &expr.Expr{Op: expr.OpConform, Args: []*expr.Expr{row(l.Schema())}, Type: column.AnyType,
-			Conform: &expr.Conform{Type: column.AnyType, Schema: schema.Plain()}}
+			Conform: expr.NewConform(column.AnyType, schema.Plain())}
 		keep := &expr.Expr{Op: expr.OpCompare, Names: []string{"is not"}, Args: []*expr.Expr{conform, expr.Lit(nil)}, Type: column.BoolType}
 		n := l.Builder.Filter(l.Main(), keep)
 		return catalog.Main(n.Main(), n)
