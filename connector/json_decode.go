@@ -36,7 +36,7 @@ func (d *jsonDecoder) Decode(_ context.Context, m *catalog.Morsel, out catalog.O
 		m.Data = append(m.Data, '\n')
 	}
 	d.text = m.Data
-	valid := utf8.Valid(d.text)
+	valid := validUTF8(d.text)
 	most := out.BatchRows()
 	origin := &column.Origin{File: m.File}
 	if first := m.Line; first > 0 {
@@ -143,9 +143,11 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 	switch c.typ.Kind {
 	case column.Float:
 		if b == '-' || b-'0' <= 9 {
-			n, end := d.number(p)
-			if end < 0 {
-				return -1
+			n, end, short := d.shortNumber(p)
+			if !short {
+				if n, end = d.number(p); end < 0 {
+					return -1
+				}
 			}
 			f, ok := n.float(d.text[p:end])
 			if !ok {
@@ -157,9 +159,11 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 		}
 	case column.Int:
 		if b == '-' || b-'0' <= 9 {
-			n, end := d.number(p)
-			if end < 0 {
-				return -1
+			n, end, short := d.shortNumber(p)
+			if !short {
+				if n, end = d.number(p); end < 0 {
+					return -1
+				}
 			}
 			i, ok := n.integer()
 			if !ok {
@@ -171,21 +175,12 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 		}
 	case column.String:
 		if b == '"' {
-			end, plain := d.str(p)
-			if end < 0 {
+			if c.data, p = d.appendString(c.data, p); p < 0 {
 				return -1
-			}
-			if plain {
-				c.data = append(c.data, d.text[p+1:end]...)
-			} else {
-				var ok bool
-				if c.data, ok = d.appendUnquoted(c.data, d.text[p+1:end]); !ok {
-					return -1
-				}
 			}
 			c.offsets = append(c.offsets, int32(len(c.data)))
 			c.n++
-			return end + 1
+			return p
 		}
 	default:
 		return d.otherValue(c, p, depth)

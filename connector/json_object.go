@@ -22,14 +22,15 @@ type jsonObject struct {
 	turn   int64          // number of the object, from 1
 	start  jsonToken      // stands before the first key
 	tokens map[string]*jsonToken
+	table  *[1 << jsonTableBits]*jsonToken // some of the tokens by hash; nil: not yet needed
 }
 
 // jsonToken is the text before a value, from the end of the value before it: `{"a":` or `, "b": `.
 type jsonToken struct {
-	head uint64 // the first eight bytes of text
-	mask uint64 // which of them there are
+	head [2]uint64 // the first 16 bytes of text
+	mask [2]uint64 // which of them there are
 	text []byte
-	tail []byte // text without its first eight bytes
+	tail []byte // text without its first 16 bytes
 	col  int    // of the value; -1: not wanted
 	name string // of the field, where it is not wanted
 	hits int64  // how many objects had it since the last morsel, where it is not wanted
@@ -39,8 +40,10 @@ type jsonToken struct {
 const (
 	// maxJSONTokens limits what is learned of one place, for objects whose keys are data.
 	maxJSONTokens = 1024
-	// maxJSONNext limits how many followers of a token are tried before its key is looked up.
-	maxJSONNext = 8
+	// maxJSONNext limits how many followers of a token are tried before it is looked up.
+	maxJSONNext = 4
+	// jsonTableBits is the size of the table in which tokens are looked up that are no follower.
+	jsonTableBits = 9
 )
 
 // newJSONObject returns an object whose fields go to cols.
@@ -55,12 +58,14 @@ func newJSONObject(path string, schema column.Schema, cols []*jsonColumn) *jsonO
 
 func newJSONToken(text []byte, col int) *jsonToken {
 	t := &jsonToken{text: bytes.Clone(text), col: col}
-	var head [8]byte
+	var head, mask [16]byte
 	n := copy(head[:], text)
-	t.head = binary.LittleEndian.Uint64(head[:])
-	t.mask = ^uint64(0)
-	if n < 8 {
-		t.mask = 1<<(8*n) - 1
+	for i := range n {
+		mask[i] = 0xff
+	}
+	for i := range t.head {
+		t.head[i] = binary.LittleEndian.Uint64(head[8*i:])
+		t.mask[i] = binary.LittleEndian.Uint64(mask[8*i:])
 	}
 	t.tail = t.text[n:]
 	return t
@@ -68,17 +73,13 @@ func newJSONToken(text []byte, col int) *jsonToken {
 
 // at reports whether text goes on with the token at p.
 func (t *jsonToken) at(text []byte, p int) bool {
-	if p+8 > len(text) {
+	if p+16 > len(text) {
 		return bytes.HasPrefix(text[p:], t.text)
 	}
-	if (binary.LittleEndian.Uint64(text[p:])^t.head)&t.mask != 0 {
+	if (binary.LittleEndian.Uint64(text[p:])^t.head[0])&t.mask[0]|(binary.LittleEndian.Uint64(text[p+8:])^t.head[1])&t.mask[1] != 0 {
 		return false
 	}
-	if len(t.tail) == 0 {
-		return true
-	}
-	end := p + len(t.text)
-	return end <= len(text) && string(text[p+8:end]) == string(t.tail)
+	return len(t.tail) == 0 || bytes.HasPrefix(text[p+16:], t.tail)
 }
 
 // follower returns the token that follows t at p, or nil where that has not been learned.
@@ -94,12 +95,55 @@ func (t *jsonToken) follower(text []byte, p int) *jsonToken {
 	return nil
 }
 
-// follow learns that f follows t.
+// follow learns that f follows t. Where so many have that the next one cannot be told, one after the other is forgotten.
 func (t *jsonToken) follow(f *jsonToken) {
 	if len(t.next) < maxJSONNext {
 		t.next = append(t.next, f)
 	} else {
 		t.next[maxJSONNext-1] = f
+	}
+}
+
+// hashToken returns the slot of the token that text goes on with at p, where its key has up to 13 characters: a hash of what is
+// before the quote that ends it. Longer keys are told apart by their beginning. p+16 is within the text.
+func hashToken(text []byte, p int) int {
+	w := [2]uint64{binary.LittleEndian.Uint64(text[p:]), binary.LittleEndian.Uint64(text[p+8:])}
+	quote := quotes(w[0]) &^ 0xff_ffff // of the first bytes one is the opening quote
+	if quote == 0 {
+		if quote = quotes(w[1]); quote != 0 {
+			w[1] &= quote&-quote - 1
+		}
+	} else {
+		w[0] &= quote&-quote - 1
+		w[1] = 0
+	}
+	return int((w[0]*0x9e3779b97f4a7c15 ^ w[1]*0xc2b2ae3d27d4eb4f) >> (64 - jsonTableBits))
+}
+
+// quotes returns a word with the high bit of each byte set that is a quote; bits above the lowest that is set may be wrong.
+func quotes(w uint64) uint64 {
+	w ^= ones * '"'
+	return (w - ones) &^ w & highs
+}
+
+// lookUp returns the token that text goes on with at p, or nil where the table does not have it.
+func (o *jsonObject) lookUp(text []byte, p int) *jsonToken {
+	if o.table == nil || p+16 > len(text) {
+		return nil
+	}
+	if t := o.table[hashToken(text, p)]; t != nil && t.at(text, p) {
+		return t
+	}
+	return nil
+}
+
+// remember puts a token into the table, once more than one order of keys has been seen.
+func (o *jsonObject) remember(t *jsonToken, text []byte, p int) {
+	if o.table == nil {
+		o.table = new([1 << jsonTableBits]*jsonToken)
+	}
+	if p+16 <= len(text) {
+		o.table[hashToken(text, p)] = t
 	}
 }
 
@@ -112,6 +156,9 @@ func (d *jsonDecoder) object(o *jsonObject, p, depth int) int {
 	text := d.text
 	for last := &o.start; ; {
 		t := last.follower(text, p)
+		if t == nil && len(last.next) == maxJSONNext {
+			t = o.lookUp(text, p)
+		}
 		if t == nil {
 			var ended bool
 			if t, p, ended = d.learn(o, last, p); p < 0 {
@@ -165,7 +212,9 @@ func (d *jsonDecoder) learn(o *jsonObject, last *jsonToken, p int) (t *jsonToken
 	}
 	text := d.text[from:value]
 	if t = o.tokens[string(text)]; t != nil {
-		last.follow(t)
+		if last.follow(t); len(last.next) == maxJSONNext {
+			o.remember(t, d.text, from)
+		}
 		return t, value, false
 	}
 	col, wanted := o.index[string(key)]

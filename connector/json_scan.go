@@ -98,52 +98,94 @@ func (s *jsonScanner) str(p int) (end int, plain bool) {
 
 // unquote returns the string between the quote at p and the one at end. It is valid until the next call.
 func (s *jsonScanner) unquote(p, end int, plain bool) ([]byte, bool) {
-	raw := s.text[p+1 : end]
 	if plain {
-		return raw, true
+		return s.text[p+1 : end], true
 	}
 	var ok bool
-	s.buf, ok = s.appendUnquoted(s.buf[:0], raw)
+	s.buf, ok = s.appendUnquoted(s.buf[:0], p+1, end)
 	return s.buf, ok
 }
 
-// appendUnquoted appends a string without its escapes.
-func (s *jsonScanner) appendUnquoted(dst, raw []byte) ([]byte, bool) {
-	for {
-		n := bytes.IndexByte(raw, '\\')
-		if n < 0 {
-			return append(dst, raw...), true
+// appendString appends the string whose opening quote is at p, without its escapes, and returns the position after it.
+func (s *jsonScanner) appendString(dst []byte, p int) ([]byte, int) {
+	text := s.text
+	p++
+	for p+8 <= len(text) {
+		w := binary.LittleEndian.Uint64(text[p:])
+		m := special(w)
+		dst = binary.LittleEndian.AppendUint64(dst, w)
+		if m == 0 {
+			p += 8
+			continue
 		}
-		dst = append(dst, raw[:n]...)
-		c := raw[n+1]
-		raw = raw[n+2:]
-		switch c {
-		case '"', '\\', '/':
-			dst = append(dst, c)
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, n := escapedRune(raw)
-			if n == 0 {
-				s.fail(fmt.Errorf("%q is no character", "\\u"+string(raw[:min(4, len(raw))])))
-				return dst, false
-			}
-			dst = utf8.AppendRune(dst, r)
-			raw = raw[n:]
-		default:
-			r, _ := utf8.DecodeRune(append([]byte{c}, raw...))
-			s.fail(fmt.Errorf("%q is no escape", "\\"+string(r)))
-			return dst, false
+		n := bits.TrailingZeros64(m) >> 3
+		dst = dst[:len(dst)-8+n]
+		p += n
+		if text[p] == '"' {
+			return dst, p + 1
+		}
+		if text[p] != '\\' {
+			break
+		}
+		var ok bool
+		if dst, p, ok = s.appendEscape(dst, p); !ok {
+			return dst, -1
 		}
 	}
+	end, plain := s.str(p - 1) // near the end of the text, or at what is wrong
+	if end < 0 {
+		return dst, -1
+	}
+	if plain {
+		return append(dst, text[p:end]...), end + 1
+	}
+	dst, ok := s.appendUnquoted(dst, p, end)
+	if !ok {
+		return dst, -1
+	}
+	return dst, end + 1
+}
+
+// appendEscape appends the character whose escape is at p, and returns the position after it.
+func (s *jsonScanner) appendEscape(dst []byte, p int) (_ []byte, next int, ok bool) {
+	c := s.text[p+1]
+	if plain := simpleEscapes[c]; plain != 0 {
+		return append(dst, plain), p + 2, true
+	}
+	if c == 'u' {
+		if r, n := escapedRune(s.text[p+2:]); n > 0 {
+			return utf8.AppendRune(dst, r), p + 2 + n, true
+		}
+		text := s.text[p+2:]
+		if end := bytes.IndexAny(text[:min(4, len(text))], "\"\n"); end >= 0 {
+			text = text[:end]
+		}
+		s.fail(fmt.Errorf("%q is no character", "\\u"+string(text[:min(4, len(text))])))
+		return dst, -1, false
+	}
+	if c == '\n' {
+		s.fail(errJSONEnd)
+		return dst, -1, false
+	}
+	r, _ := utf8.DecodeRune(s.text[p+1:])
+	s.fail(fmt.Errorf("%q is no escape", "\\"+string(r)))
+	return dst, -1, false
+}
+
+// simpleEscapes are the characters that the letter after a backslash stands for; 0: none.
+var simpleEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// appendUnquoted appends the text from p to end without its escapes.
+func (s *jsonScanner) appendUnquoted(dst []byte, p, end int) ([]byte, bool) {
+	for ok := true; ok; {
+		n := bytes.IndexByte(s.text[p:end], '\\')
+		if n < 0 {
+			return append(dst, s.text[p:end]...), true
+		}
+		dst = append(dst, s.text[p:p+n]...)
+		dst, p, ok = s.appendEscape(dst, p+n)
+	}
+	return dst, false
 }
 
 // escapedRune reads what follows \u: four hexadecimal digits, or a pair of surrogates. n is 0 where it is neither.
@@ -184,6 +226,59 @@ func hex4(b []byte) (rune, bool) {
 	}
 	return r, true
 }
+
+// shortNumber reads a number of at most 7 or 15 digits before the point and 7 behind it, without an exponent: the most
+// of what data holds. ok is false for any other number, and for what is none: number tells.
+//
+// Digits are read eight bytes at once, without a branch on how many there are.
+func (s *jsonScanner) shortNumber(p int) (n jsonNumber, end int, ok bool) {
+	text := s.text
+	if text[p] == '-' {
+		n.negative = true
+		p++
+	}
+	if p+32 > len(text) {
+		return n, 0, false
+	}
+	zero := text[p] == '0'
+	mantissa, digits := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
+	p += digits
+	if digits == 8 {
+		more, count := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
+		if count == 8 {
+			return n, 0, false
+		}
+		mantissa = mantissa*wholeTens[count] + more
+		p += count
+		digits += count
+	}
+	if digits == 0 || zero && digits > 1 {
+		return n, 0, false
+	}
+	n.whole = text[p] != '.'
+	if !n.whole {
+		more, count := leadingDigits(binary.LittleEndian.Uint64(text[p+1:]))
+		if count&7 == 0 || digits > 8 {
+			return n, 0, false
+		}
+		mantissa = mantissa*wholeTens[count] + more
+		n.scale = count
+		p += 1 + count
+	}
+	n.mantissa, n.exact = mantissa, true
+	return n, p, text[p]|0x20 != 'e'
+}
+
+// leadingDigits returns the number that the digits at the beginning of w make, and how many they are.
+func leadingDigits(w uint64) (n uint64, count int) {
+	w ^= ones * '0'
+	other := (w + ones*(0x80-10) | w) & highs
+	count = bits.TrailingZeros64(other) >> 3
+	w <<= 64 - 8*count // zeros before the digits
+	return parseEight(w), count
+}
+
+var wholeTens = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
 
 // number scans a number. mantissa and scale (digits after the point) are exact where exact is true; else the text
 // has to be parsed. whole says that it has neither point nor exponent.
@@ -314,6 +409,9 @@ func (s *jsonScanner) skip(p, depth int) int {
 		}
 		return end + 1
 	case c == '-' || c-'0' <= 9:
+		if _, end, ok := s.shortNumber(p); ok {
+			return end
+		}
 		_, end := s.number(p)
 		return end
 	case c == 't':
@@ -350,6 +448,12 @@ func (s *jsonScanner) elements(p, depth int, f func(p int) int) int {
 // comma scans what stands behind an element: a comma, and then the next one has to follow, or the closing bracket. It
 // returns -1 for anything else.
 func (s *jsonScanner) comma(p int, closing byte) (next int, more bool) {
+	switch c := s.text[p]; {
+	case c == closing:
+		return p + 1, false
+	case c == ',' && s.text[p+1] > ' ':
+		return p + 1, true
+	}
 	switch p = s.space(p); s.text[p] {
 	case ',':
 		return s.space(p + 1), true
@@ -398,4 +502,36 @@ func (s *jsonScanner) key(p int) (key []byte, next int) {
 		return nil, s.unexpected(p, `":"`)
 	}
 	return key, s.space(p + 1)
+}
+
+// validUTF8 is utf8.Valid, faster where ASCII and other characters take turns.
+func validUTF8(text []byte) bool {
+	for p := 0; p < len(text); {
+		if p+8 <= len(text) {
+			m := binary.LittleEndian.Uint64(text[p:]) & highs
+			if m == 0 {
+				p += 8
+				continue
+			}
+			p += bits.TrailingZeros64(m) >> 3
+		} else if text[p] < utf8.RuneSelf {
+			p++
+			continue
+		}
+		for p < len(text) && text[p] >= utf8.RuneSelf { // characters of one script come in runs
+			switch c := text[p]; {
+			case c-0xc2 <= 0xdf-0xc2 && p+2 <= len(text) && int8(text[p+1]) < -0x40:
+				p += 2
+			case c-0xe1 <= 0xec-0xe1 && p+3 <= len(text) && int8(text[p+1]) < -0x40 && int8(text[p+2]) < -0x40:
+				p += 3
+			default: // the rarer ones, with rules of their own
+				r, size := utf8.DecodeRune(text[p:])
+				if r == utf8.RuneError && size == 1 {
+					return false
+				}
+				p += size
+			}
+		}
+	}
+	return true
 }

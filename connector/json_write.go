@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/leat-project/leat/catalog"
@@ -152,7 +151,7 @@ func appendJSONRow(dst []byte, fields []jsonField, cols []*column.Vector, i int)
 	}
 	for c, v := range cols {
 		dst = append(dst, fields[c].before...)
-		if v.IsNull(i) {
+		if v.Valid != nil && v.Valid[i>>3]&(1<<(i&7)) == 0 {
 			dst = append(dst, "null"...)
 			continue
 		}
@@ -160,7 +159,7 @@ func appendJSONRow(dst []byte, fields []jsonField, cols []*column.Vector, i int)
 		case column.String:
 			dst = appendJSONString(dst, v.Bin(i))
 		case column.Int:
-			dst = strconv.AppendInt(dst, v.Ints[i], 10)
+			dst = number.AppendInt(dst, v.Ints[i])
 		case column.Float:
 			dst = appendJSONFloat(dst, v.Floats[i])
 		default:
@@ -179,7 +178,7 @@ func appendJSONCell(dst []byte, fields []jsonField, v *column.Vector, i int) []b
 	case column.Bool:
 		return strconv.AppendBool(dst, v.Bools[i])
 	case column.Int:
-		return strconv.AppendInt(dst, v.Ints[i], 10)
+		return number.AppendInt(dst, v.Ints[i])
 	case column.Float:
 		return appendJSONFloat(dst, v.Floats[i])
 	case column.String:
@@ -230,7 +229,7 @@ func appendJSON(dst []byte, v column.Value) []byte {
 	case bool:
 		return strconv.AppendBool(dst, v)
 	case int64:
-		return strconv.AppendInt(dst, v, 10)
+		return number.AppendInt(dst, v)
 	case float64:
 		return appendJSONFloat(dst, v)
 	case string:
@@ -288,7 +287,7 @@ func appendJSONTime(dst []byte, t column.Instant) []byte {
 }
 
 func appendJSONFloat(dst []byte, f float64) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
+	if f-f != 0 { // NaN and infinities
 		return append(dst, "null"...)
 	}
 	return number.AppendFloat(dst, f)
