@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"math/rand"
@@ -268,10 +269,15 @@ func parse(text string, schema column.Schema) (*expr.Expr, *diag.List) {
 	return e, nil
 }
 
+var programSeed = flag.Int64("program.seed", 0, "seed of TestProgramEqualsInterpreter; 0: the time")
+
 // TestProgramEqualsInterpreter runs generated expressions over generated batches by both, row by row.
 func TestProgramEqualsInterpreter(t *testing.T) {
-	seed := time.Now().UnixNano()
-	t.Logf("seed %d", seed)
+	seed := *programSeed
+	if seed == 0 {
+		seed = time.Now().UnixNano()
+	}
+	t.Logf("repeat with: go test ./kernel -run ProgramEqualsInterpreter -program.seed=%d", seed)
 	until := time.Now().Add(2 * time.Second)
 	rng := rand.New(rand.NewSource(seed))
 	total, refused, vectorised := 0, 0, 0
@@ -298,6 +304,20 @@ func TestProgramEqualsInterpreter(t *testing.T) {
 	if vectorised*4 < total-refused {
 		t.Errorf("too few expressions have vector steps")
 	}
+}
+
+// FuzzProgram gives any text that the checker accepts to both.
+func FuzzProgram(f *testing.F) {
+	for seed := range int64(60) {
+		f.Add(generator{rand.New(rand.NewSource(seed))}.any(3), seed)
+	}
+	f.Fuzz(func(t *testing.T, text string, seed int64) {
+		e, _ := parse(text, testSchema)
+		if e == nil {
+			return
+		}
+		checkProgram(t, text, Compile(e, testSchema), testBatch(rand.New(rand.NewSource(seed)), 9))
+	})
 }
 
 // checkProgram compares Run and Select with the interpreter.
