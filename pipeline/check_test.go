@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/leat-project/leat/connector/all"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/pipeline"
 	_ "github.com/leat-project/leat/transform"
