@@ -138,6 +138,9 @@ func (s *routeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 		return err
 	}
 	for port, sel := range s.sels {
+		if len(sel) == 0 { // a nil selection would be all rows
+			continue
+		}
 		out := *b
 		out.Sel = sel
 		if err := s.w.emit(ctx, s.n, port, &out); err != nil {

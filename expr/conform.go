@@ -89,3 +89,65 @@ func rowConforms(v column.Value, fields column.Schema) bool {
 	}
 	return true
 }
+
+// Fit returns a value that Check has passed as a value of exactly the type: whole numbers and bools become floats or
+// ints where the type says so, dicts become rows, and rows get the type's fields in its order.
+func (c *Conform) Fit(v column.Value) column.Value { return fit(v, c.Type) }
+
+func fit(v column.Value, t column.Type) column.Value {
+	switch t.Kind {
+	case column.Float, column.Int:
+		i, f, isFloat, ok := asNumber(v)
+		switch {
+		case !ok:
+			return v
+		case t.Kind == column.Int:
+			return i
+		case isFloat:
+			return f
+		}
+		return float64(i)
+	case column.List:
+		if l, ok := v.(*column.ListValue); ok {
+			return &column.ListValue{Elems: fitAll(l.Elems, *t.Elem)}
+		}
+	case column.Map:
+		if m, ok := v.(*column.MapValue); ok {
+			return &column.MapValue{Keys: m.Keys, Elems: fitAll(m.Elems, *t.Elem)}
+		}
+	case column.Row:
+		return fitRow(v, t.Fields)
+	}
+	return v
+}
+
+func fitAll(values []column.Value, t column.Type) []column.Value {
+	out := make([]column.Value, len(values))
+	for i, v := range values {
+		out[i] = fit(v, t)
+	}
+	return out
+}
+
+func fitRow(v column.Value, fields column.Schema) column.Value {
+	names, elems := []string(nil), []column.Value(nil)
+	switch v := v.(type) {
+	case *column.RowValue:
+		names, elems = v.Names, v.Elems
+	case *column.MapValue:
+		for i, k := range v.Keys {
+			if name, ok := k.(string); ok {
+				names, elems = append(names, name), append(elems, v.Elems[i])
+			}
+		}
+	default:
+		return v
+	}
+	given := column.RowValue{Names: names, Elems: elems}
+	out := &column.RowValue{Names: fields.Names(), Elems: make([]column.Value, len(fields))}
+	for i, f := range fields {
+		value, _ := given.Get(f.Name)
+		out.Elems[i] = fit(value, f.Type)
+	}
+	return out
+}

@@ -270,7 +270,10 @@ func (m *machine) evalCompound(e *Expr) (column.Value, error) {
 		if v, err = m.export(v); err != nil {
 			return nil, err
 		}
-		return v, e.Conform.Check(v)
+		if err := e.Conform.Check(v); err != nil {
+			return nil, err
+		}
+		return e.Conform.Fit(v), nil
 	}
 	return nil, raise("RuntimeError", "the expression has an operation %d that is not known", e.Op)
 }
