@@ -176,9 +176,8 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := runFile(t, "demo.yaml", "", map[string]any{"input": input})
-	wantLines(t, dir+"/alarms.json",
-		`{"window_start":"2026-03-02T08:10:00.000Z","machine":"press-2","readings":10,"celsius":75.0,"vibration":1.25,"alarm":"overheating"}`,
-		`{"window_start":"2026-03-02T08:20:00.000Z","machine":"press-2","readings":10,"celsius":85.0,"vibration":1.25,"alarm":"overheating"}`)
+	wantLines(t, dir+"/incidents.json",
+		`{"since":"2026-03-02T08:10:00.000Z","machine":"press-2","alarm":"overheating","minutes":20,"readings":20,"celsius":85.0,"vibration":1.25}`)
 	if failed := lines(t, dir+"/failed.json"); len(failed) != 1 || !strings.Contains(failed[0], "TypeError") {
 		t.Errorf("failed: %q", failed)
 	}

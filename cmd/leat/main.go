@@ -32,7 +32,7 @@ type exit int
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
-	os.Exit(execute(context.Background(), os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	os.Exit(commandLine(context.Background(), os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
 // streams are the standard streams; tests have their own.
@@ -41,8 +41,8 @@ type streams struct {
 	out, err io.Writer
 }
 
-// execute runs the command line and returns the exit code.
-func execute(ctx context.Context, args []string, s streams) int {
+// commandLine runs a command and returns the exit code.
+func commandLine(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

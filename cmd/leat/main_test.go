@@ -16,7 +16,7 @@ import (
 func leat(t *testing.T, stdin string, args ...string) (out, errs string, code int) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = execute(context.Background(), args, streams{in: strings.NewReader(stdin), out: &o, err: &e})
+	code = commandLine(context.Background(), args, streams{in: strings.NewReader(stdin), out: &o, err: &e})
 	return o.String(), e.String(), code
 }
 
@@ -61,7 +61,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{[]string{"run", fine}, 0, "INFO: {\"b\": 8}"},
 		{[]string{"run", fine}, 0, "done: 3 rows in "},
-		{[]string{"run", fails}, 1, `fails.yaml:7:7: transform "MapToFields": ZeroDivisionError`},
+		{[]string{"run", fails}, 1, `fails.yaml:7:13: transform "MapToFields": ZeroDivisionError`},
 		{[]string{"run", bad}, 2, `no transform is named "Creat"`},
 		{[]string{"check", fine, bad}, 2, "fine.yaml: ok"},
 		{[]string{"check", bad}, 2, `did you mean "level"`},
@@ -143,7 +143,7 @@ func TestInterrupt(t *testing.T) {
 	cancel()
 	var o, e bytes.Buffer
 	s := streams{in: strings.NewReader(strings.ReplaceAll(good, "// a + n", "+ a")), out: &o, err: &e}
-	if code := execute(ctx, []string{"run", "-"}, s); code != exitInterrupted || !strings.Contains(e.String(), "nothing was written") {
+	if code := commandLine(ctx, []string{"run", "-"}, s); code != exitInterrupted || !strings.Contains(e.String(), "nothing was written") {
 		t.Errorf("exit code %d:\n%s", code, e.String())
 	}
 }

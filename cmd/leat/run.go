@@ -55,16 +55,22 @@ All it has to say goes to standard error.`,
 	return cmd
 }
 
-// run compiles and runs one file, and says how it went.
+// run compiles and runs one file.
 func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 	options, err := flags.engineOptions()
 	if err != nil {
 		return err
 	}
 	log := newReporter(g, flags.logFormat == "json")
+	ctx, release := interruptible(ctx, log)
+	defer release()
 	p, src, problems, err := g.compile(ctx, file, &flags.fileFlags)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case ctx.Err() != nil: // what was found before is of no use any more
+		log.interrupted(&engine.Result{})
+		return exit(exitInterrupted)
 	}
 	log.problems(problems)
 	if p == nil {
@@ -75,12 +81,11 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 		return err
 	}
 	defer stopProfile()
-	return g.execute(ctx, p, src, options, log)
+	return execute(ctx, p, src, options, log)
 }
 
-func (g *global) execute(ctx context.Context, p *plan.Plan, src *source, o engine.Options, log *reporter) error {
-	ctx, release := interruptible(ctx, log)
-	defer release()
+// execute runs a plan and says how it went.
+func execute(ctx context.Context, p *plan.Plan, src *source, o engine.Options, log *reporter) error {
 	o.Progress, o.Log = &engine.Progress{}, log.line
 	tune(o.MemoryLimit)
 	live := startLive(log, o.Progress)

@@ -62,21 +62,24 @@ func show(leat string, seed uint64) error {
 		return err
 	}
 	vars := []string{"--var", "input=" + events, "--var", "output=" + dir}
-	title("The run", "reads, sets bad rows aside, groups by machine in windows of ten minutes, looks for trouble")
+	title("The run", "sets bad rows aside, groups by machine in windows of ten minutes, looks for trouble")
 	if err := run(leat, append([]string{"run", example}, vars...)); err != nil {
 		return err
 	}
-	for _, part := range []struct{ title, text, file string }{
-		{"The alarms", "windows in which a machine was in trouble", "alarms.json"},
-		{"The rows that failed", "readings without a temperature: the row, and what went wrong", "failed.json"},
-		{"The lines that are no events", "where they stood, and what is wrong with them", "malformed.json"},
+	for _, part := range []struct {
+		title, text, file string
+		most              int
+	}{
+		{"The incidents", "what went wrong with the machines: windows in trouble that follow each other", "incidents.json", 20},
+		{"The rows that failed", "readings without a temperature: what went wrong, and the whole row", "failed.json", 3},
+		{"The lines that are no events", "where they stood, what is wrong with them, and the text as it came", "malformed.json", 4},
 	} {
 		files, err := filepath.Glob(filepath.Join(dir, part.file+"*"))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("%s was not written", part.file)
 		}
 		title(part.title, part.text)
-		if err := lines(files[0], 5); err != nil {
+		if err := lines(files[0], part.most); err != nil {
 			return err
 		}
 	}
@@ -100,7 +103,7 @@ func title(name, text string) {
 func run(leat string, args []string) error {
 	fmt.Printf("$ leat %s\n", strings.Join(args, " "))
 	cmd := exec.Command(leat, args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout // in order, whoever reads it
 	return cmd.Run()
 }
 
