@@ -54,7 +54,7 @@ that the pipeline does not use are not read, and so not checked.
 		{Name: "keep_default_na", Type: catalog.Boolean, Default: "true", Doc: "Whether the words that pandas takes for null stand for null."},
 		{Name: "filename_column", Type: catalog.Text, Doc: "The name of a field to add, which holds the file's path."},
 		{Name: "schema", Type: catalog.Schema, Doc: "The fields and their types as a JSON schema; nothing is inferred then, and columns that it does not name are not read."},
-		{Name: "sample_rows", Type: catalog.Integer, Default: "10000", Doc: "How many rows of each sampled piece of a file types are inferred from."},
+		{Name: "sample_rows", Type: catalog.Integer, Default: "5000", Doc: "About how many rows types are inferred from: rows of 64 bytes are counted on."},
 	},
 	Example: `# Run the example of WriteToCsv first: it writes the file.
 pipeline:
@@ -84,10 +84,11 @@ type csvSource struct {
 	sample   int           // rows
 }
 
-// csvSampleRows is how many rows of a piece a schema is inferred from, and csvSampleBytes how long a row is thought to be.
+// csvSampleRows is about how many rows a schema is inferred from: what is read of the files has room for that many
+// rows of csvSampleBytes.
 const (
-	csvSampleRows  = 10_000
-	csvSampleBytes = 3 * 128
+	csvSampleRows  = 5000
+	csvSampleBytes = 64
 )
 
 func openCSV(config map[string]any) (*csvSource, error) {
@@ -269,7 +270,7 @@ func (s *csvSource) infer(ctx context.Context, inference *csvInference) error {
 			data = data[n:]
 		}
 		if columns != nil {
-			inference.add(data, columns, s.sample, !first)
+			inference.add(data, columns, m.Line == 0)
 		}
 		return nil
 	})

@@ -410,7 +410,7 @@ func (c *csvColumn) putOdd(n int, text []byte, nulls *csvNulls) bool {
 	if nulls.is(text) {
 		return c.putNull(n)
 	}
-	text = bytes.Trim(text, " \t")
+	text = trimmed(text)
 	var err error
 	if v := &c.vector; v.Type.Kind == column.Int {
 		v.Ints[n], err = number.ParseInt(text)
@@ -424,16 +424,16 @@ func (c *csvColumn) putOdd(n int, text []byte, nulls *csvNulls) bool {
 func (c *csvColumn) misfit(text []byte) string {
 	const most = 60
 	wanted := c.vector.Type.NotNull()
-	found := csvTypeOf(text, &defaultNulls)
+	found := csvKindOf(text, &defaultNulls)
 	shown := string(text)
 	if len(shown) > most {
 		shown = strings.ToValidUTF8(shown[:most], "") + "…"
 	}
 	switch {
-	case found.Kind == column.Null:
+	case found == column.Null:
 		return fmt.Sprintf("field %q is empty, wanted %s: say that it may be null in \"schema\"", c.name, wanted)
-	case wanted.Kind == column.Int && found.Kind == column.String:
-		if _, err := number.ParseInt(bytes.Trim(text, " \t")); err == number.ErrRange {
+	case wanted.Kind == column.Int && found == column.String:
+		if _, err := number.ParseInt(trimmed(text)); err == number.ErrRange {
 			return fmt.Sprintf("field %q is %s, which 64 bits do not hold, wanted int: declare it as a string in \"schema\"", c.name, shown)
 		}
 	}

@@ -77,39 +77,50 @@ func csvFloat(text []byte) (float64, error) {
 	return 0, number.ErrSyntax
 }
 
-// csvTypeOf returns the type that a field would be read as on its own: null, bool, int, float or string. A whole number
-// beyond 64 bits is a string, so that no digit is lost.
-func csvTypeOf(text []byte, nulls *csvNulls) column.Type {
+// csvKindOf returns what a field would be read as on its own: Null, Bool, Int, Float or String. A whole number beyond 64
+// bits is a string, so that no digit is lost.
+func csvKindOf(text []byte, nulls *csvNulls) column.Kind {
 	if nulls.is(text) {
-		return column.NullType
+		return column.Null
 	}
 	if _, ok := csvBool(text); ok {
-		return column.BoolType
+		return column.Bool
 	}
-	text = bytes.Trim(text, " \t")
+	text = trimmed(text)
 	switch _, err := number.ParseInt(text); err {
 	case nil:
-		return column.IntType
+		return column.Int
 	case number.ErrRange:
-		return column.StringType
+		return column.String
 	}
 	if _, err := csvFloat(text); err == nil {
-		return column.FloatType
+		return column.Float
 	}
-	return column.StringType
+	return column.String
 }
 
-// csvWiden returns the type that holds the fields of both types: ints widen to floats, anything else to strings.
-func csvWiden(a, b column.Type) column.Type {
-	switch {
-	case a.Kind == column.Null:
-		return b
-	case b.Kind == column.Null || a.Kind == b.Kind:
-		return a
-	case a.IsNumber() && b.IsNumber():
-		return column.FloatType
+// trimmed returns text without the spaces and tabs around it.
+func trimmed(text []byte) []byte {
+	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
 	}
-	return column.StringType
+	for n := len(text); n > 0 && (text[n-1] == ' ' || text[n-1] == '\t'); n-- {
+		text = text[:n-1]
+	}
+	return text
+}
+
+// csvWiden returns the kind that holds the fields of both: ints widen to floats, anything else to strings.
+func csvWiden(a, b column.Kind) column.Kind {
+	switch {
+	case a == column.Null:
+		return b
+	case b == column.Null || a == b:
+		return a
+	case a == column.Int && b == column.Float || a == column.Float && b == column.Int:
+		return column.Float
+	}
+	return column.String
 }
 
 // csvInference gathers the columns of files, by name, and their types from samples.
@@ -117,8 +128,8 @@ type csvInference struct {
 	dialect csvDialect
 	nulls   *csvNulls
 	names   []string
-	types   []column.Type // one for each column, null at first
-	rows    int
+	kinds   []column.Kind // one for each column, Null at first
+	scratch []byte        // an unescaped field
 }
 
 // columns returns the places of a file's columns; new ones are added.
@@ -128,48 +139,66 @@ func (s *csvInference) columns(names []string) []int {
 		if at[i] = slices.Index(s.names, name); at[i] < 0 {
 			at[i] = len(s.names)
 			s.names = append(s.names, name)
-			s.types = append(s.types, column.NullType)
+			s.kinds = append(s.kinds, column.Null)
 		}
 	}
 	return at
 }
 
-// add takes up to limit records of data, whose fields belong to those columns. Records with too many fields or
+// add takes the records of data, whose fields belong to those columns. Records with too many fields or
 // without their end say nothing: the decoder will report them. In the middle of a file the data may begin within quotes, so
 // that what looks like records is none: where one is odd, the whole piece says nothing.
-func (s *csvInference) add(data []byte, columns []int, limit int, middle bool) {
-	types, rows := slices.Clone(s.types), 0
-	for pos := 0; pos < len(data) && rows < limit; {
+func (s *csvInference) add(data []byte, columns []int, middle bool) {
+	kinds := slices.Clone(s.kinds)
+	quotes := middle && s.dialect.quote != 0 && bytes.IndexByte(data, s.dialect.quote) >= 0
+	found := make([]column.Kind, 0, len(columns))
+	for pos := 0; pos < len(data); {
 		if next := s.dialect.blank(data, pos); next > pos {
 			pos = next
 			continue
 		}
-		fields, next, open := s.dialect.record(data, pos)
-		pos = next
-		if open || len(fields) > len(columns) || middle && len(fields) != len(columns) {
-			if middle && s.dialect.quote != 0 && bytes.IndexByte(data, s.dialect.quote) >= 0 {
+		var open bool
+		found, pos, open = s.record(found[:0], data, pos)
+		if open || len(found) > len(columns) || middle && len(found) != len(columns) {
+			if quotes {
 				return
 			}
 			continue
 		}
-		for i, f := range fields {
-			types[columns[i]] = csvWiden(types[columns[i]], csvTypeOf(f, s.nulls))
+		for i, k := range found {
+			kinds[columns[i]] = csvWiden(kinds[columns[i]], k)
 		}
-		rows++
 	}
-	s.types = types
-	s.rows += rows
+	s.kinds = kinds
+}
+
+// record appends the kinds of the fields of the record at pos, and returns the index after it and whether a quote in it
+// is not closed.
+func (s *csvInference) record(kinds []column.Kind, data []byte, pos int) (_ []column.Kind, next int, open bool) {
+	for {
+		f := s.dialect.field(data, pos)
+		text := data[f.from:f.to]
+		if f.escaped {
+			s.scratch = s.dialect.unescape(s.scratch[:0], data, f)
+			text = s.scratch
+		}
+		kinds = append(kinds, csvKindOf(text, s.nulls))
+		end := false
+		if pos, end = s.dialect.after(data, f.next); end || f.open {
+			return kinds, pos, f.open
+		}
+	}
 }
 
 // schema returns the columns as fields. All may be null; a column that was null in the whole sample is text.
 func (s *csvInference) schema() column.Schema {
 	schema := make(column.Schema, len(s.names))
 	for i, name := range s.names {
-		t := s.types[i]
-		if t.Kind == column.Null {
-			t = column.StringType
+		kind := s.kinds[i]
+		if kind == column.Null {
+			kind = column.String
 		}
-		schema[i] = column.Field{Name: name, Type: t.OrNull()}
+		schema[i] = column.Field{Name: name, Type: column.Type{Kind: kind, Nullable: true}}
 	}
 	return schema
 }

@@ -228,6 +228,58 @@ func TestReadCSVProjection(t *testing.T) {
 	}
 }
 
+func TestOpenCSVProblems(t *testing.T) {
+	path := writeFile(t, "a,b\n1,2\n")
+	for _, c := range []struct {
+		key    string
+		value  any
+		at     string // the key that the problem is shown at
+		expect string
+	}{
+		{"path", path + "x", "path", "no file"},
+		{"delimiter", ",,", "delimiter", "wanted one ASCII character"},
+		{"sep", "ä", "sep", "wanted one ASCII character"},
+		{"quotechar", ",", "delimiter", "must be different characters"},
+		{"comment", "\n", "comment", "wanted one ASCII character"},
+		{"names", []any{"a", "a"}, "names", "each once"},
+		{"header", int64(3), "header", "wanted 0 or"},
+		{"skiprows", int64(-1), "skiprows", "wanted a number of lines"},
+		{"sample_rows", int64(0), "sample_rows", "wanted a number of rows"},
+		{"usecols", "c", "usecols", "no column \"c\""},
+		{"filename_column", "a", "filename_column", "there is a field \"a\" already"},
+		{"skiprows", int64(9), "path", "has no header"},
+		{"schema", column.RowOf(column.Schema{{Name: "l", Type: column.ListOf(column.IntType)}}), "schema", "of type list<int>"},
+	} {
+		config := map[string]any{"path": path, c.key: c.value}
+		s, err := openCSV(config)
+		if err == nil {
+			_, err = s.Schema(context.Background())
+		}
+		var p *catalog.Problem
+		if !errors.As(err, &p) || p.Key != c.at || !strings.Contains(p.Text, c.expect) {
+			t.Errorf("%s: %v: %+v, want %q at %q", c.key, c.value, p, c.expect, c.at)
+		}
+	}
+}
+
+// TestSampleCSV infers from the middle and the tail of a file, and is not misled by quotes that hold newlines.
+func TestSampleCSV(t *testing.T) {
+	plain := strings.Repeat("1,2\n", 51_000) + "1,2.5\n" + strings.Repeat("1,2\n", 49_000) + "x,2\n"
+	quoted := strings.Repeat("1,\"a\nb,c\nd\"\n", 50_000)
+	for _, c := range []struct{ text, want string }{
+		{"a,b\n" + plain, "a: string?, b: float?"},
+		{"a,b\n" + quoted, "a: int?, b: string?"},
+	} {
+		s, err := openCSV(map[string]any{"path": writeFile(t, c.text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Schema(context.Background()); err != nil || got.String() != c.want {
+			t.Errorf("schema %s, %v, want %s", got, err, c.want)
+		}
+	}
+}
+
 // TestSplit compares the cut of pieces with the records found one by one.
 func TestSplit(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -379,6 +431,22 @@ func BenchmarkReadCSV(b *testing.B) {
 	}
 }
 
+func BenchmarkInferCSV(b *testing.B) {
+	path := os.Getenv("LEAT_BENCH_CSV")
+	if path == "" {
+		b.Skip("LEAT_BENCH_CSV names no file")
+	}
+	s, err := openCSV(map[string]any{"path": path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.Schema(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzReadCSV(f *testing.F) {
 	f.Add([]byte("a,b\n1,\"x\ny\"\n"), byte(','), byte('"'), byte('#'))
 	f.Add([]byte("a;b\n#c\n1;'x''\n\n"), byte(';'), byte('\''), byte('#'))
@@ -394,7 +462,7 @@ func FuzzReadCSV(f *testing.F) {
 			t.Errorf("split cuts at %q", data[:whole])
 		}
 		inference := csvInference{dialect: d, nulls: &defaultNulls}
-		inference.add(data, inference.columns([]string{"a", "b", "c"}), 100, false)
+		inference.add(data, inference.columns([]string{"a", "b", "c"}), false)
 		decode := func(pieces ...[]byte) *gathered {
 			g := &gathered{batch: 3}
 			decoder := newCSVDecoder(d, &defaultNulls, fields, "")
