@@ -243,24 +243,27 @@ func below(a, b column.Value) bool {
 	return err == nil && less
 }
 
-// isMultiple reports whether v divided by of is whole, in exact arithmetic over the decimals as they are written.
+// isMultiple reports whether v divided by of is whole, in floats where of is one, as the reference computes it.
 func isMultiple(v, of column.Value) bool {
-	a, ok := rational(v)
-	b, fine := rational(of)
-	if !ok || !fine || b.Sign() == 0 {
-		return ok && !fine
+	whole, ok := of.(int64)
+	if n, isInt := v.(int64); ok && isInt {
+		return whole != 0 && n%whole == 0
 	}
-	return new(big.Rat).Quo(a, b).IsInt()
-}
-
-func rational(v column.Value) (*big.Rat, bool) {
-	switch v := v.(type) {
-	case int64:
-		return new(big.Rat).SetInt64(v), true
-	case float64:
-		return new(big.Rat).SetString(strconv.FormatFloat(v, 'g', -1, 64)) // not ok for infinities and NaN
+	f, _ := fit(v, column.FloatType).(float64)
+	by, isNumber := fit(of, column.FloatType).(float64)
+	switch {
+	case !isNumber:
+		return true
+	case ok:
+		return math.Mod(f, by) == 0
 	}
-	return nil, false
+	q := f / by
+	if math.IsInf(q, 0) && !math.IsInf(f, 0) && by != 0 { // too large for a fraction that counts
+		exact, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
+		divisor := new(big.Rat).SetFloat64(by)
+		return ok && divisor != nil && exact.Quo(exact, divisor).IsInt()
+	}
+	return q == math.Trunc(q) && !math.IsInf(q, 0)
 }
 
 // matchesText checks the keywords for strings. Lengths count characters.
