@@ -8,13 +8,14 @@ import (
 type jsonColumn struct {
 	typ      column.Type
 	n        int
-	valid    []byte
-	nulls    bool // whether valid holds a null
-	bools    []bool
-	ints     []int64
+	seen     int64 // the number of the last object of its place that had it
 	floats   []float64
+	ints     []int64
 	offsets  []int32
 	data     []byte
+	bools    []bool
+	valid    []byte
+	nulls    bool // whether valid holds a null
 	boxed    []column.Value
 	children []*jsonColumn
 	object   *jsonObject // of a Row

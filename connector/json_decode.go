@@ -142,88 +142,101 @@ func (d *jsonDecoder) value(c *jsonColumn, p, depth int) int {
 	b := d.text[p]
 	switch c.typ.Kind {
 	case column.Float:
-		if b == '-' || b-'0' <= 9 {
-			n, end, short := d.shortNumber(p)
-			if !short {
-				if n, end = d.number(p); end < 0 {
-					return -1
-				}
-			}
-			f, ok := n.float(d.text[p:end])
-			if !ok {
-				return d.fail(fmt.Errorf("%s is beyond the range of a float", d.text[p:end]))
-			}
+		if f, end := d.shortFloat(p); end >= 0 {
 			c.floats = append(c.floats, f)
 			c.n++
 			return end
 		}
-	case column.Int:
 		if b == '-' || b-'0' <= 9 {
-			n, end, short := d.shortNumber(p)
-			if !short {
-				if n, end = d.number(p); end < 0 {
-					return -1
-				}
-			}
-			i, ok := n.integer()
-			if !ok {
-				return d.misfit(c, p, end)
-			}
+			return d.float(c, p)
+		}
+	case column.Int:
+		if i, end := d.shortInt(p); end >= 0 {
 			c.ints = append(c.ints, i)
 			c.n++
 			return end
 		}
+		if b == '-' || b-'0' <= 9 {
+			return d.int(c, p)
+		}
 	case column.String:
 		if b == '"' {
-			if c.data, p = d.appendString(c.data, p); p < 0 {
-				return -1
+			if c.data, p = d.appendString(c.data, p); p >= 0 {
+				c.offsets = append(c.offsets, int32(len(c.data)))
+				c.n++
 			}
-			c.offsets = append(c.offsets, int32(len(c.data)))
-			c.n++
 			return p
 		}
-	default:
-		return d.otherValue(c, p, depth)
+	case column.Row:
+		if b == '{' {
+			if p = d.object(c.object, p, depth); p >= 0 {
+				c.n++
+			}
+			return p
+		}
+	case column.List:
+		if b == '[' {
+			return d.list(c, p, depth)
+		}
+	case column.Bool:
+		if b == 't' || b == 'f' {
+			if p = d.skip(p, depth); p >= 0 {
+				c.bools = append(c.bools, b == 't')
+				c.n++
+			}
+			return p
+		}
+	case column.Map:
+		if b == '{' {
+			return d.dict(c, p, depth)
+		}
+	case column.Time:
+		if b == '"' {
+			return d.time(c, p)
+		}
+	case column.Bytes:
+		if b == '"' {
+			return d.bytes(c, p)
+		}
+	case column.Any:
+		v, end := d.boxed(p, depth)
+		if end >= 0 {
+			c.boxed = append(c.boxed, v)
+			c.n++
+		}
+		return end
 	}
 	return d.nullOrMisfit(c, p, depth)
 }
 
-// otherValue scans a value into a column of a kind that is not among the commonest.
-func (d *jsonDecoder) otherValue(c *jsonColumn, p, depth int) int {
-	b := d.text[p]
-	switch {
-	case c.typ.Kind == column.Any:
-		v, end := d.boxed(p, depth)
-		if end < 0 {
-			return -1
-		}
-		c.boxed = append(c.boxed, v)
-		c.n++
-		return end
-	case c.typ.Kind == column.Bool && (b == 't' || b == 'f'):
-		end := d.skip(p, depth)
-		if end < 0 {
-			return -1
-		}
-		c.bools = append(c.bools, b == 't')
-		c.n++
-		return end
-	case c.typ.Kind == column.Time && b == '"':
-		return d.time(c, p)
-	case c.typ.Kind == column.Bytes && b == '"':
-		return d.bytes(c, p)
-	case c.typ.Kind == column.List && b == '[':
-		return d.list(c, p, depth)
-	case c.typ.Kind == column.Map && b == '{':
-		return d.dict(c, p, depth)
-	case c.typ.Kind == column.Row && b == '{':
-		end := d.object(c.object, p, depth)
-		if end >= 0 {
-			c.n++
-		}
-		return end
+// float reads a number of any length.
+func (d *jsonDecoder) float(c *jsonColumn, p int) int {
+	n, end := d.number(p)
+	if end < 0 {
+		return -1
 	}
-	return d.nullOrMisfit(c, p, depth)
+	f, ok := n.float(d.text[p:end])
+	if !ok {
+		return d.fail(fmt.Errorf("%s is beyond the range of a float", excerptJSON(d.text[p:end])))
+	}
+	c.floats = append(c.floats, f)
+	c.n++
+	return end
+}
+
+// int reads a whole number of any length.
+func (d *jsonDecoder) int(c *jsonColumn, p int) int {
+	n, end := d.number(p)
+	if end < 0 {
+		return -1
+	}
+	i, ok := n.integer()
+	if !ok {
+		return d.misfit(c, p, end)
+	}
+	c.ints = append(c.ints, i)
+	c.n++
+	return end
 }
 
 func (d *jsonDecoder) list(c *jsonColumn, p, depth int) int {

@@ -18,8 +18,8 @@ type jsonObject struct {
 	cols   []*jsonColumn
 	index  map[string]int // the columns' numbers by name
 	path   string         // of the object within the record: "", or "place."
-	seen   []int64        // for each column the last object that had it
 	turn   int64          // number of the object, from 1
+	had    int            // how many of the columns the object had so far
 	start  jsonToken      // stands before the first key
 	tokens map[string]*jsonToken
 	table  *[1 << jsonTableBits]*jsonToken // some of the tokens by hash; nil: not yet needed
@@ -35,6 +35,7 @@ type jsonToken struct {
 	name string // of the field, where it is not wanted
 	hits int64  // how many objects had it since the last morsel, where it is not wanted
 	next []*jsonToken
+	wild bool // more tokens have followed it than next holds: it is better to look them up
 }
 
 const (
@@ -43,12 +44,12 @@ const (
 	// maxJSONNext limits how many followers of a token are tried before it is looked up.
 	maxJSONNext = 4
 	// jsonTableBits is the size of the table in which tokens are looked up that are no follower.
-	jsonTableBits = 9
+	jsonTableBits = 10
 )
 
 // newJSONObject returns an object whose fields go to cols.
 func newJSONObject(path string, schema column.Schema, cols []*jsonColumn) *jsonObject {
-	o := &jsonObject{schema: schema, cols: cols, path: path, index: make(map[string]int, len(schema)), seen: make([]int64, len(schema)),
+	o := &jsonObject{schema: schema, cols: cols, path: path, index: make(map[string]int, len(schema)),
 		tokens: map[string]*jsonToken{}}
 	for i, f := range schema {
 		o.index[f.Name] = i
@@ -95,12 +96,12 @@ func (t *jsonToken) follower(text []byte, p int) *jsonToken {
 	return nil
 }
 
-// follow learns that f follows t. Where so many have that the next one cannot be told, one after the other is forgotten.
+// follow learns that f follows t.
 func (t *jsonToken) follow(f *jsonToken) {
 	if len(t.next) < maxJSONNext {
 		t.next = append(t.next, f)
 	} else {
-		t.next[maxJSONNext-1] = f
+		t.wild = true
 	}
 }
 
@@ -131,7 +132,11 @@ func (o *jsonObject) lookUp(text []byte, p int) *jsonToken {
 	if o.table == nil || p+16 > len(text) {
 		return nil
 	}
-	if t := o.table[hashToken(text, p)]; t != nil && t.at(text, p) {
+	h := hashToken(text, p)
+	if t := o.table[h]; t != nil && t.at(text, p) {
+		return t
+	}
+	if t := o.table[h^1]; t != nil && t.at(text, p) {
 		return t
 	}
 	return nil
@@ -143,7 +148,11 @@ func (o *jsonObject) remember(t *jsonToken, text []byte, p int) {
 		o.table = new([1 << jsonTableBits]*jsonToken)
 	}
 	if p+16 <= len(text) {
-		o.table[hashToken(text, p)] = t
+		h := hashToken(text, p)
+		if o.table[h] != nil {
+			o.table[h^1] = o.table[h]
+		}
+		o.table[h] = t
 	}
 }
 
@@ -153,11 +162,14 @@ func (d *jsonDecoder) object(o *jsonObject, p, depth int) int {
 		return d.fail(errJSONDepth)
 	}
 	o.turn++
+	o.had = 0
 	text := d.text
 	for last := &o.start; ; {
-		t := last.follower(text, p)
-		if t == nil && len(last.next) == maxJSONNext {
+		var t *jsonToken
+		if last.wild {
 			t = o.lookUp(text, p)
+		} else {
+			t = last.follower(text, p)
 		}
 		if t == nil {
 			var ended bool
@@ -212,7 +224,7 @@ func (d *jsonDecoder) learn(o *jsonObject, last *jsonToken, p int) (t *jsonToken
 	}
 	text := d.text[from:value]
 	if t = o.tokens[string(text)]; t != nil {
-		if last.follow(t); len(last.next) == maxJSONNext {
+		if last.follow(t); last.wild {
 			o.remember(t, d.text, from)
 		}
 		return t, value, false
@@ -245,10 +257,12 @@ func (d *jsonDecoder) passing(o *jsonObject, col int, key []byte) *jsonToken {
 // field scans the value of a column. Of a key that is there twice, the last value counts.
 func (d *jsonDecoder) field(o *jsonObject, col, p, depth int) int {
 	c := o.cols[col]
-	if o.seen[col] == o.turn {
+	if c.seen == o.turn {
 		c.truncate(c.n - 1)
+	} else {
+		c.seen = o.turn
+		o.had++
 	}
-	o.seen[col] = o.turn
 	p = d.value(c, p, depth+1)
 	if p < 0 {
 		d.err = &jsonFieldError{name: o.schema[col].Name, err: d.err}
@@ -267,8 +281,11 @@ func (e *jsonFieldError) Unwrap() error { return e.err }
 
 // complete appends null to the columns that the object did not have.
 func (d *jsonDecoder) complete(o *jsonObject, p int) int {
+	if o.had == len(o.cols) {
+		return p
+	}
 	for i, c := range o.cols {
-		if o.seen[i] == o.turn {
+		if c.seen == o.turn {
 			continue
 		}
 		if !c.typ.MayBeNull() {

@@ -227,46 +227,71 @@ func hex4(b []byte) (rune, bool) {
 	return r, true
 }
 
-// shortNumber reads a number of at most 7 or 15 digits before the point and 7 behind it, without an exponent: the most
-// of what data holds. ok is false for any other number, and for what is none: number tells.
+// shortInt reads a whole number of at most 15 digits; end is -1 for any other number, and for what is none: number tells.
 //
 // Digits are read eight bytes at once, without a branch on how many there are.
-func (s *jsonScanner) shortNumber(p int) (n jsonNumber, end int, ok bool) {
+func (s *jsonScanner) shortInt(p int) (i int64, end int) {
 	text := s.text
+	if p+32 > len(text) {
+		return 0, -1
+	}
+	start := p
 	if text[p] == '-' {
-		n.negative = true
 		p++
 	}
-	if p+32 > len(text) {
-		return n, 0, false
-	}
 	zero := text[p] == '0'
-	mantissa, digits := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
+	n, digits := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
 	p += digits
 	if digits == 8 {
 		more, count := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
-		if count == 8 {
-			return n, 0, false
-		}
-		mantissa = mantissa*wholeTens[count] + more
+		n = n*wholeTens[count] + more
 		p += count
-		digits += count
+		digits = 8 + count&7 - count&8 // none, where there are 16 or more
 	}
-	if digits == 0 || zero && digits > 1 {
-		return n, 0, false
+	if digits == 0 || zero && digits > 1 || text[p] == '.' || text[p]|0x20 == 'e' {
+		return 0, -1
 	}
-	n.whole = text[p] != '.'
-	if !n.whole {
+	if text[start] == '-' {
+		return -int64(n), p
+	}
+	return int64(n), p
+}
+
+// shortFloat reads a number of at most 7 digits before the point and 7 behind it, without an exponent; end is -1 for any
+// other number, and for what is none.
+func (s *jsonScanner) shortFloat(p int) (f float64, end int) {
+	text := s.text
+	if p+24 > len(text) {
+		return 0, -1
+	}
+	start := p
+	if text[p] == '-' {
+		p++
+	}
+	zero := text[p] == '0'
+	n, digits := leadingDigits(binary.LittleEndian.Uint64(text[p:]))
+	p += digits
+	if digits&7 == 0 || zero && digits > 1 {
+		return 0, -1
+	}
+	if text[p] == '.' {
 		more, count := leadingDigits(binary.LittleEndian.Uint64(text[p+1:]))
-		if count&7 == 0 || digits > 8 {
-			return n, 0, false
+		if count&7 == 0 {
+			return 0, -1
 		}
-		mantissa = mantissa*wholeTens[count] + more
-		n.scale = count
+		// Both are exact, so that the division rounds once, as in jsonNumber.float.
+		f = float64(n*wholeTens[count]+more) / tens[count]
 		p += 1 + count
+	} else {
+		f = float64(n)
 	}
-	n.mantissa, n.exact = mantissa, true
-	return n, p, text[p]|0x20 != 'e'
+	if text[p]|0x20 == 'e' {
+		return 0, -1
+	}
+	if text[start] == '-' {
+		return -f, p
+	}
+	return f, p
 }
 
 // leadingDigits returns the number that the digits at the beginning of w make, and how many they are.
@@ -409,11 +434,7 @@ func (s *jsonScanner) skip(p, depth int) int {
 		}
 		return end + 1
 	case c == '-' || c-'0' <= 9:
-		if _, end, ok := s.shortNumber(p); ok {
-			return end
-		}
-		_, end := s.number(p)
-		return end
+		return s.skipNumber(p)
 	case c == 't':
 		return s.word(p, "true")
 	case c == 'f':
@@ -426,6 +447,17 @@ func (s *jsonScanner) skip(p, depth int) int {
 		return s.members(p, depth, func(_ []byte, p int) int { return s.skip(p, depth+1) })
 	}
 	return s.unexpected(p, "a JSON value")
+}
+
+func (s *jsonScanner) skipNumber(p int) int {
+	if _, end := s.shortFloat(p); end >= 0 {
+		return end
+	}
+	if _, end := s.shortInt(p); end >= 0 {
+		return end
+	}
+	_, end := s.number(p)
+	return end
 }
 
 // elements scans an array and calls f with the position of each element.
