@@ -80,14 +80,19 @@ func decodeJSON(t testing.TB, schema column.Schema, text []byte, batch int) *jso
 	t.Helper()
 	r := &jsonReader{fields: schema, extra: map[string]int64{}}
 	lines := &jsonLines{batch: batch, rows: map[int32][]any{}, bad: map[int32]string{}}
-	m := catalog.Morsel{File: "x", Line: 1, Data: slices.Clone(text)}
+	m := morselOf(string(text))
 	if err := r.NewDecoder().Decode(context.Background(), &m, lines); err != nil {
 		t.Fatal(err)
 	}
 	return lines
 }
 
-// maybe makes every part of a type nullable.
+// morselOf makes text a morsel.
+func morselOf(text string) catalog.Morsel {
+	return catalog.Morsel{File: "x", Line: 1, Data: []byte(text)}
+}
+
+// maybe makes a type nullable.
 func maybe(t column.Type) column.Type { return t.OrNull() }
 
 var (
