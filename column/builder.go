@@ -299,3 +299,28 @@ func (b *Builder) AppendFrom(from *Vector, i int) {
 		b.append(from.Value(i))
 	}
 }
+
+// AppendBool appends to a builder of Bool.
+func (b *Builder) AppendBool(x bool) {
+	b.mark(false)
+	b.v.Bools = append(b.v.Bools, x)
+}
+
+// AppendInt appends to a builder of Int, Time or Duration.
+func (b *Builder) AppendInt(x int64) {
+	b.mark(false)
+	b.v.Ints = append(b.v.Ints, x)
+}
+
+// AppendFloat appends to a builder of Float.
+func (b *Builder) AppendFloat(x float64) {
+	b.mark(false)
+	b.v.Floats = append(b.v.Floats, x)
+}
+
+// AppendBin appends to a builder of String or Bytes. The bytes are copied.
+func (b *Builder) AppendBin(x []byte) {
+	b.mark(false)
+	b.v.Data = append(b.v.Data, x...)
+	b.v.Offsets = append(b.v.Offsets, int32(len(b.v.Data)))
+}

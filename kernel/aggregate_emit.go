@@ -1,0 +1,409 @@
+package kernel
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/plan"
+)
+
+// Emit merges the partial groups of one key group (0 to KeyGroups-1) of all tables and of the spill (nil: none), and passes the groups on
+// in batches of at most batchRows: the keys, then the aggregates, with windows, and the end of the window less 1 ms as the time.
+//
+// The groups are sorted by hash, key and window. If those of the key group take more than memLimit they are merged part by part, by
+// further bits of the hash; a single key is never divided. No table may change meanwhile; other key groups may be emitted at the
+// same time. An error is out's, the disk's, or that of an aggregate that has no result.
+func (a *Aggregation) Emit(ctx context.Context, group int, tables []*Table, s *Spill, batchRows int, memLimit int64,
+	out func(*column.Batch) error) error {
+	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out}
+	for _, t := range tables {
+		t.freeze()
+		if len(t.byKey[group]) > 0 {
+			e.tables = append(e.tables, t)
+		}
+	}
+	if s != nil {
+		s.mu.Lock()
+		e.spilled = len(s.runs[group]) > 0
+		s.mu.Unlock()
+	}
+	if len(e.tables) == 0 && !e.spilled {
+		return nil
+	}
+	return e.emit(ctx, hashPart{bits: 8, prefix: uint64(group)})
+}
+
+// emitter emits one key group.
+type emitter struct {
+	agg       *Aggregation
+	group     int
+	tables    []*Table // that hold groups of it
+	spill     *Spill
+	spilled   bool // so does the spill
+	reader    spillReader
+	batchRows int
+	limit     int64
+	out       func(*column.Batch) error
+}
+
+// hashPart is the hashes that begin with those bits.
+type hashPart struct {
+	bits   uint
+	prefix uint64
+}
+
+func (p hashPart) has(hash uint64) bool { return hash>>(64-p.bits) == p.prefix }
+
+const (
+	splitBits = 3  // a part that takes too much memory is divided by that many bits
+	maxBits   = 56 // a part of that many is not divided further
+)
+
+// errTooLarge says that a part takes more than the limit.
+var errTooLarge = errors.New("part is too large")
+
+func (e *emitter) emit(ctx context.Context, p hashPart) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := e.emitPart(ctx, p)
+	if err != errTooLarge {
+		return err
+	}
+	for i := range uint64(1) << splitBits {
+		if err := e.emit(ctx, hashPart{p.bits + splitBits, p.prefix<<splitBits | i}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitPart merges and emits one part, or returns errTooLarge before anything is emitted.
+func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
+	var t *Table
+	var ids []uint32
+	if len(e.tables) == 1 && !e.spilled {
+		t = e.tables[0]
+		ids = t.within(e.group, p)
+	} else {
+		t = e.agg.borrow()
+		defer e.agg.giveBack(t)
+		if err := e.mergeAll(t, p); err != nil {
+			return err
+		}
+		t.freeze()
+		ids = t.byKey[e.group]
+	}
+	if in := e.agg.in; in.Window.Kind == plan.Sliding && !in.Explicit || in.Window.Kind == plan.Sessions {
+		w := e.agg.borrow()
+		defer e.agg.giveBack(w)
+		if err := e.mergeWindows(w, t, ids, p); err != nil {
+			return err
+		}
+		w.freeze()
+		t, ids = w, w.byKey[e.group]
+	}
+	return e.finish(ctx, t, t.sorted(ids))
+}
+
+// borrow returns an empty table to merge into: windows are kept as they are, none is derived.
+func (a *Aggregation) borrow() *Table {
+	if t, ok := a.scratch.Get().(*Table); ok {
+		return t
+	}
+	return a.newTable()
+}
+
+func (a *Aggregation) giveBack(t *Table) {
+	t.reset()
+	a.scratch.Put(t)
+}
+
+// within returns the groups of a key group that belong to the part.
+func (t *Table) within(group int, p hashPart) (ids []uint32) {
+	if p.bits == 8 {
+		return t.byKey[group]
+	}
+	for _, n := range t.byKey[group] {
+		if p.has(t.groups.keys.at(n).hash) {
+			ids = append(ids, n)
+		}
+	}
+	return ids
+}
+
+// mergeAll merges the part of the spill and of all tables into t, what was spilled first: so rows that share a place keep the order in
+// which they came.
+func (e *emitter) mergeAll(t *Table, p hashPart) error {
+	add := func(b *column.Batch) error {
+		if err := t.merge(b, b.Cols[1].Ints, b.Cols[2].Ints); err != nil {
+			return err
+		}
+		return e.checkSize(t, p)
+	}
+	if e.spilled {
+		err := e.reader.each(e.spill, e.group, e.agg.state, func(b *column.Batch) error {
+			if p.bits > 8 {
+				b = p.of(b)
+			}
+			return add(b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, from := range e.tables {
+		ids := from.within(e.group, p)
+		for len(ids) > 0 {
+			n := min(len(ids), exportRows)
+			if err := add(from.export(ids[:n])); err != nil {
+				return err
+			}
+			ids = ids[n:]
+		}
+	}
+	return nil
+}
+
+func (e *emitter) checkSize(t *Table, p hashPart) error {
+	if t.Bytes() > e.limit && t.groups.n > 1 && p.bits < maxBits {
+		return errTooLarge
+	}
+	return nil
+}
+
+// of returns the rows of b that belong to the part.
+func (p hashPart) of(b *column.Batch) *column.Batch {
+	var rows []int32
+	for i, h := range b.Cols[0].Ints {
+		if p.has(uint64(h)) {
+			rows = append(rows, int32(i))
+		}
+	}
+	out := *b
+	out.Sel = rows
+	if rows == nil {
+		out.Sel = []int32{}
+	}
+	return column.Compact(&out)
+}
+
+// sorted returns the groups sorted by hash, key and window.
+func (t *Table) sorted(ids []uint32) []uint32 {
+	type entry struct {
+		hash uint64
+		id   uint32
+	}
+	entries := make([]entry, len(ids))
+	for i, n := range ids {
+		entries[i] = entry{t.groups.keys.at(n).hash, n}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.hash != b.hash {
+			if a.hash < b.hash {
+				return -1
+			}
+			return 1
+		}
+		return t.compare(a.id, b.id)
+	})
+	out := make([]uint32, len(ids))
+	for i, e := range entries {
+		out[i] = e.id
+	}
+	return out
+}
+
+// compare orders groups of one hash by key and window.
+func (t *Table) compare(a, b uint32) int {
+	var bufA, bufB [16]byte
+	if c := bytes.Compare(t.groups.key(a, &bufA), t.groups.key(b, &bufB)); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(t.groups.keys.at(a).start, t.groups.keys.at(b).start), cmp.Compare(t.endOf(a), t.endOf(b)))
+}
+
+// sameKey reports whether groups have the same key.
+func (t *Table) sameKey(a, b uint32) bool {
+	x, y := t.groups.keys.at(a), t.groups.keys.at(b)
+	if x.hash != y.hash || x.w1 != y.w1 {
+		return false
+	}
+	if isLong(x.w1) {
+		return bytes.Equal(t.groups.longKey(x), t.groups.longKey(y))
+	}
+	return x.w0 == y.w0
+}
+
+// mergeWindows merges the groups of t into windows in w: slices into the sliding windows that hold them, sessions that overlap into one.
+func (e *emitter) mergeWindows(w, t *Table, ids []uint32, p hashPart) error {
+	var from []uint32
+	var starts, ends []int64
+	flush := func() error {
+		if len(from) == 0 {
+			return nil
+		}
+		err := w.merge(t.export(from), starts, ends)
+		from, starts, ends = from[:0], starts[:0], ends[:0]
+		if err != nil {
+			return err
+		}
+		return e.checkSize(w, p)
+	}
+	put := func(id uint32, start, end int64) error {
+		from, starts, ends = append(from, id), append(starts, start), append(ends, end)
+		if len(from) == exportRows {
+			return flush()
+		}
+		return nil
+	}
+	ids = t.sorted(ids)
+	for len(ids) > 0 {
+		n := 1
+		for n < len(ids) && t.sameKey(ids[0], ids[n]) {
+			n++
+		}
+		if err := e.windowsOfKey(t, ids[:n], put); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return flush()
+}
+
+// windowsOfKey calls put with each window of a key and each group that belongs to it; the groups are sorted by window.
+func (e *emitter) windowsOfKey(t *Table, ids []uint32, put func(id uint32, start, end int64) error) error {
+	w := &t.window
+	if w.Kind == plan.Sessions {
+		for len(ids) > 0 {
+			start, end, n := t.groups.keys.at(ids[0]).start, t.endOf(ids[0]), 1
+			for n < len(ids) && t.groups.keys.at(ids[n]).start < end {
+				end = max(end, t.endOf(ids[n]))
+				n++
+			}
+			for _, id := range ids[:n] {
+				if err := put(id, start, end); err != nil {
+					return err
+				}
+			}
+			ids = ids[n:]
+		}
+		return nil
+	}
+	for _, id := range ids {
+		start, end := t.groups.keys.at(id).start, t.endOf(id)
+		if end-start != w.width { // the row came with its window
+			if err := put(id, start, end); err != nil {
+				return err
+			}
+			continue
+		}
+		var err error
+		w.slidingStarts(start, func(s int64) {
+			if err == nil {
+				err = put(id, s, s+w.Size)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish passes the groups on as rows.
+func (e *emitter) finish(ctx context.Context, t *Table, ids []uint32) error {
+	for len(ids) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(len(ids), e.batchRows)
+		b, err := t.results(ids[:n])
+		if err != nil {
+			return err
+		}
+		if err := e.out(b); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// results makes the rows of groups.
+func (t *Table) results(ids []uint32) (*column.Batch, error) {
+	b := &column.Batch{N: len(ids), Times: make([]int64, len(ids)), Starts: make([]int64, len(ids)), Ends: make([]int64, len(ids))}
+	for i, n := range ids {
+		start, end := t.groups.keys.at(n).start, t.endOf(n)
+		b.Times[i], b.Starts[i], b.Ends[i] = end-1, start, end
+	}
+	keys, err := t.keyColumns(ids)
+	if err != nil {
+		return nil, err
+	}
+	b.Cols = keys
+	for i, s := range t.states {
+		v, bad, err := s.finish(ids)
+		if err != nil {
+			return nil, fmt.Errorf("aggregate %q%s: %w", t.agg.aggs[i].Name, t.describe(ids[bad]), err)
+		}
+		if v, err = column.Convert(v, t.agg.schema[len(keys)+i].Type); err != nil {
+			return nil, fmt.Errorf("aggregate %q: %w", t.agg.aggs[i].Name, err)
+		}
+		b.Cols = append(b.Cols, v)
+	}
+	return b, nil
+}
+
+// keyColumns decodes the keys of groups.
+func (t *Table) keyColumns(ids []uint32) ([]*column.Vector, error) {
+	builders := make([]*column.Builder, len(t.agg.keys))
+	for i := range builders {
+		builders[i] = column.NewBuilder(t.agg.schema[i].Type)
+	}
+	var buf [16]byte
+	for _, n := range ids {
+		if t.agg.boxed {
+			rest := t.groups.look(n)
+			for _, b := range builders {
+				v, after, err := column.ReadValue(rest)
+				if err == nil {
+					err = b.Append(v)
+				}
+				if err != nil {
+					return nil, fmt.Errorf("read a key: %w", err)
+				}
+				rest = after
+			}
+			continue
+		}
+		rest := t.groups.key(n, &buf)
+		for i, b := range builders {
+			rest = readKey(b, t.agg.schema[i].Type, rest, i == len(builders)-1)
+		}
+	}
+	cols := make([]*column.Vector, len(builders))
+	for i, b := range builders {
+		cols[i] = b.Finish()
+	}
+	return cols, nil
+}
+
+// describe names a group by its key, for errors.
+func (t *Table) describe(n uint32) string {
+	cols, err := t.keyColumns([]uint32{n})
+	if err != nil || len(cols) == 0 {
+		return ""
+	}
+	row := &column.RowValue{Names: t.agg.schema[:len(cols)].Names()}
+	for _, c := range cols {
+		row.Elems = append(row.Elems, c.Value(0))
+	}
+	return " of " + expr.Repr(row)
+}
