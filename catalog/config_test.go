@@ -165,6 +165,11 @@ func TestParseSchemaProblems(t *testing.T) {
 1:49: no type is named "x" [LT0401] (Known types: array, boolean, bytes, integer, number, object, string.)
 1:69: "zebra" is required and is no property of the schema [LT0401]`},
 		{`{"oneOf": [{"type": "string"}, {"type": "integer"}]}`, `1:32: a column has one type: "oneOf" may hold one schema beside {type: "null"} [LT0401]`},
+		{`{"type": "string", "pattern": "a(?=b)", "minLength": "x", "enum": 3, "uniqueItems": 1}`, `
+1:31: the pattern cannot be understood: invalid or unsupported Perl syntax: ` + "`(?=`" + ` [LT0401] (Patterns are RE2: they look neither ahead nor behind, and refer to no group.)
+1:54: wanted a number for "minLength", found a string [LT0401]
+1:67: wanted a list of values for "enum", found a number [LT0401]
+1:85: wanted true or false for "uniqueItems", found a number [LT0401]`},
 		{`{"oneOf": []}`, `1:2: wanted a list of schemas for "oneOf", found 0 that say nothing [LT0401]`},
 		{`{"type": "object"}`, `1:1: the schema of an object needs "properties", or "additionalProperties" with a schema [LT0401] (A row is {type: object, properties: {a: {type: string}}}, a map {type: object, additionalProperties: {type: string}}.)`},
 	}

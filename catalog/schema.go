@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -131,11 +132,43 @@ func (p *schemaParser) keywords(v *Value) {
 		case slices.Contains(refusedWords, e.Key):
 			p.ok = false
 			p.problems.Errorf(e.At, diag.Unsupported, "the keyword %q of JSON schema is not supported", e.Key)
-		case slices.Contains(structureWords, e.Key), slices.Contains(checkWords, e.Key), slices.Contains(noteWords, e.Key):
+		case slices.Contains(checkWords, e.Key):
+			p.checkWord(e)
+		case slices.Contains(structureWords, e.Key), slices.Contains(noteWords, e.Key):
 		default:
 			known := slices.Concat(structureWords, checkWords, noteWords)
 			p.problems.Warnf(e.At, diag.UnknownKey, "JSON schema has no keyword %q: it is ignored", e.Key).Hint = didYouMean(e.Key, known)
 		}
+	}
+}
+
+// checkWord reports a keyword whose value has the wrong form.
+func (p *schemaParser) checkWord(e Entry) {
+	wanted := ""
+	switch e.Key {
+	case "const":
+	case "enum":
+		if _, ok := e.Value.Data.([]*Value); !ok {
+			wanted = "a list of values"
+		}
+	case "uniqueItems":
+		if _, ok := e.Value.Data.(bool); !ok {
+			wanted = "true or false"
+		}
+	case "pattern":
+		if !isText(e.Value) {
+			wanted = "a regular expression"
+		} else if _, err := regexp.Compile(e.Value.Text()); err != nil {
+			p.fail(e.Value.Place, "the pattern cannot be understood: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: ")).Hint =
+				"Patterns are RE2: they look neither ahead nor behind, and refer to no group."
+		}
+	default:
+		if !isNumber(e.Value) {
+			wanted = "a number"
+		}
+	}
+	if wanted != "" {
+		p.fail(e.Value.Place, "wanted %s for %q, found %s", wanted, e.Key, found(e.Value))
 	}
 }
 
