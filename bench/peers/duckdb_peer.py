@@ -16,7 +16,7 @@ sql = {
            "WHERE temp > 20 AND status = 'ok' GROUP BY device, region",
     "map": f"SELECT id, ts, device, region, temp, hum, temp * 9 / 5 + 32 AS temp_f, device || '/' || region AS label "
            f"FROM read_csv('{source}')",
-    "window": f"SELECT ts // 60 * 60 || ',' || region || ',' || count(*) || ',' || printf('%.4f', avg(temp)) AS line "
+    "window": f"SELECT ts // 60 * 60 || ',' || region || ',' || count(*) || ',' || printf('%.4f', favg(temp)) AS line "
               f"FROM read_csv('{source}') GROUP BY ts // 60, region",
 }[work]
 form = {"map": "FORMAT csv, HEADER", "window": "FORMAT csv, HEADER false, QUOTE '', DELIMITER '\t'"}.get(work, "FORMAT json")
