@@ -47,6 +47,8 @@ func BenchmarkJSONFile(b *testing.B) {
 }
 
 func benchReader(b *testing.B, source *jsonSource, fields column.Schema, decode bool) {
+	var size int64
+	began := cpuTime(b)
 	for b.Loop() {
 		r, err := source.Open(context.Background(), fields)
 		if err != nil {
@@ -66,12 +68,12 @@ func benchReader(b *testing.B, source *jsonSource, fields column.Schema, decode 
 				b.Fatal(err)
 			}
 		}
-		_, total := r.Progress()
-		b.SetBytes(total)
+		_, size = r.Progress()
 		if err := r.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(size)*float64(b.N)/1e6/(cpuTime(b)-began).Seconds(), "MB/cpu-s")
 }
 
 // cpuTime is what the process has taken so far. On a machine that others use, too, it says more than the time of day.

@@ -167,17 +167,33 @@ func unifyJSON(a, b column.Type) column.Type {
 	case column.List:
 		return column.ListOf(unifyJSON(*a.Elem, *b.Elem)).OrNull()
 	case column.Row:
-		fields := append(column.Schema(nil), a.Fields...)
-		for _, f := range b.Fields {
-			if i := fields.Index(f.Name); i >= 0 {
-				fields[i].Type = unifyJSON(fields[i].Type, f.Type)
-			} else {
-				fields = append(fields, f)
-			}
-		}
-		return column.RowOf(fields).OrNull()
+		return column.RowOf(unifyJSONFields(a.Fields, b.Fields)).OrNull()
 	}
 	return a
+}
+
+// unifyJSONFields keeps the order of a and appends what only b has. Its time is in proportion to both: keys may be data.
+func unifyJSONFields(a, b column.Schema) column.Schema {
+	fields := append(column.Schema(nil), a...)
+	var index map[string]int
+	for i, f := range b {
+		at := i // records mostly have the same fields in the same order
+		if at >= len(a) || a[at].Name != f.Name {
+			if index == nil {
+				index = make(map[string]int, len(a))
+				for i := range a {
+					index[a[i].Name] = i
+				}
+			}
+			var ok bool
+			if at, ok = index[f.Name]; !ok {
+				fields = append(fields, f)
+				continue
+			}
+		}
+		fields[at].Type = unifyJSON(fields[at].Type, f.Type)
+	}
+	return fields
 }
 
 // settle replaces the type of what was null throughout the sample by any.

@@ -14,12 +14,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/file"
+	"github.com/leat-project/leat/diag"
 )
 
 // jsonLines keeps what a decoder makes of each line of a morsel.
@@ -651,5 +653,37 @@ func TestJSONTooLong(t *testing.T) {
 	}
 	if !strings.HasSuffix(got.at[1], "x.json:3") {
 		t.Errorf("the row after it is at %s", got.at[1])
+	}
+}
+
+// TestJSONPipe: what can be read only once needs a declared schema, and then is read whole.
+func TestJSONPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o666); err != nil {
+		t.Skip(err)
+	}
+	s, err := newJSONSource(map[string]any{"path": path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p *catalog.Problem
+	if _, err := s.Schema(context.Background()); !errors.As(err, &p) || p.Code != diag.CannotInfer {
+		t.Errorf("inferring from a pipe: %v, want %s", err, diag.CannotInfer)
+	}
+	s, err = newJSONSource(map[string]any{"path": path, "schema": column.RowOf(field("a", intType))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := s.Schema(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrote := make(chan error, 1)
+	go func() { wrote <- os.WriteFile(path, []byte("{\"a\":1}\n{\"a\":2}\n"), 0) }()
+	if got := readAll(t, s, schema, 10); strings.Join(got.rows, " ") != "1 2" {
+		t.Errorf("read %v", got.rows)
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
 	}
 }
