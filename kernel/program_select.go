@@ -146,7 +146,8 @@ func (p *Program) selectCompare(s *compareStep, v *column.Vector, sel []int32) (
 	case column.Int, column.Time, column.Duration:
 		return selectConst(s.op, sel, x, v.Ints, s.c.i), true
 	case column.String, column.Bytes:
-		if s.op == "==" || s.op == "!=" {
+		// All rows of a batch are compared faster in one run, by equalConst.
+		if x.b.Sel != nil && (s.op == "==" || s.op == "!=") {
 			return selectText(s.op == "==", sel, x, v, s.c.bytes), true
 		}
 	}

@@ -390,7 +390,7 @@ func snapshot(b *column.Batch) string {
 	return out.String()
 }
 
-// same is equality of type and value to the bit, but for the kinds of NaN.
+// same is equality of type and value to the bit, but for the kinds of NaN, and that a column has lists for tuples.
 func same(a, b column.Value) bool {
 	switch x := a.(type) {
 	case float64:
@@ -399,6 +399,9 @@ func same(a, b column.Value) bool {
 	case *column.ListValue:
 		y, ok := b.(*column.ListValue)
 		return ok && slices.EqualFunc(x.Elems, y.Elems, same)
+	case *column.MapValue:
+		y, ok := b.(*column.MapValue)
+		return ok && slices.EqualFunc(x.Keys, y.Keys, same) && slices.EqualFunc(x.Elems, y.Elems, same)
 	case *column.RowValue:
 		y, ok := b.(*column.RowValue)
 		return ok && slices.Equal(x.Names, y.Names) && slices.EqualFunc(x.Elems, y.Elems, same)
