@@ -20,6 +20,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/expr"
 	"github.com/leat-project/leat/kernel"
 	"github.com/leat-project/leat/plan"
 )
@@ -311,8 +312,12 @@ func (n *node) failure(err error) error {
 	}
 	failure := &diag.Failure{Place: n.Place, Transform: n.Name, Err: err}
 	var p *catalog.Problem
-	if errors.As(err, &p) {
+	var e *expr.Exception
+	switch {
+	case errors.As(err, &p):
 		failure.Code, failure.Hint = p.Code, p.Hint
+	case errors.As(err, &e):
+		failure.Code = diag.RowFailed
 	}
 	return failure
 }
