@@ -9,9 +9,11 @@ package catalog
 
 import (
 	"context"
+	"slices"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/expr"
 	"github.com/leat-project/leat/plan"
 )
 
@@ -90,15 +92,21 @@ type Outputs struct {
 	Errors []plan.Ref
 }
 
-// Main returns outputs that are one main port, with the error ports of the nodes given.
+// Main returns outputs that are one main port, with the error ports of those of the nodes that can fail.
 func Main(ref plan.Ref, nodes ...*plan.Node) Outputs {
 	out := Outputs{Names: []string{plan.MainPort}, Refs: []plan.Ref{ref}}
 	for _, n := range nodes {
-		if e, ok := n.Errors(); ok {
+		if e, ok := n.Errors(); ok && !cannotFail(n) {
 			out.Errors = append(out.Errors, e)
 		}
 	}
 	return out
+}
+
+// cannotFail reports whether a node only copies fields and constants.
+func cannotFail(n *plan.Node) bool {
+	m, ok := n.Op.(*plan.Map)
+	return ok && !slices.ContainsFunc(m.Exprs, func(e *expr.Expr) bool { return e.Op != expr.OpField && e.Op != expr.OpLit })
 }
 
 // Input is one input of a transform.

@@ -78,16 +78,31 @@ func lowerFlatten(l *catalog.Lowering) catalog.Outputs {
 // mergeSchemas returns the fields of all inputs, all nullable.
 func mergeSchemas(l *catalog.Lowering) column.Schema {
 	var merged column.Schema
+	merge := mergeTypes
+	if allErrors(l) {
+		merge = column.Unify // so that StripErrorMetadata has rows to give
+	}
 	for _, in := range l.In {
 		for _, f := range l.Builder.Plan.Port(in.Ref).Schema {
 			if at := merged.Index(f.Name); at < 0 {
 				merged = append(merged, column.Field{Name: f.Name, Type: column.Unify(f.Type, column.NullType)})
 			} else {
-				merged[at].Type = mergeTypes(merged[at].Type, f.Type)
+				merged[at].Type = merge(merged[at].Type, f.Type)
 			}
 		}
 	}
 	return merged
+}
+
+// allErrors reports whether all inputs are error outputs.
+func allErrors(l *catalog.Lowering) bool {
+	for _, in := range l.In {
+		schema := l.Builder.Plan.Port(in.Ref).Schema
+		if len(schema) == 0 || !schema.Equal(plan.ErrorSchema(schema[0].Type)) {
+			return false
+		}
+	}
+	return true
 }
 
 // mergeTypes unifies two types, unless that would change values: rows with different fields stay what they are.

@@ -220,6 +220,25 @@ pipeline:
 	}
 }
 
+// TestFlattenOfErrors merges error records of different rows to records of rows with all their fields.
+func TestFlattenOfErrors(t *testing.T) {
+	const text = `
+pipeline:
+  transforms:
+    - {type: Create, config: {elements: [{a: 0}]}}
+    - {type: MapToFields, name: M, input: Create, config: {language: python, fields: {b: 1 / a}, error_handling: {output: bad}}}
+    - {type: MapToFields, name: R, input: Create, config: {fields: {c: a}}}
+    - {type: MapToFields, name: N, input: R, config: {language: python, fields: {b: 1 / c}, error_handling: {output: bad}}}
+    - {type: AssertEqual, input: [M, N], config: {elements: []}}
+    - {type: Flatten, input: [M.bad, N.bad]}
+    - {type: StripErrorMetadata, input: Flatten}
+`
+	want := []string{"Row(a=0, c=None)", "Row(a=None, c=0)"}
+	if got := run(t, text, engine.Options{}); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestPartitionOutputCalledErrors has an output with the name of the error port.
 func TestPartitionOutputCalledErrors(t *testing.T) {
 	const text = `
