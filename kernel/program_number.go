@@ -71,7 +71,7 @@ func (f numberFormat) appendInt(dst []byte, n int64) []byte {
 		return f.appendFloat(dst, float64(n))
 	}
 	from := len(dst)
-	return f.pad(strconv.AppendInt(dst, n, 10), from)
+	return f.pad(number.AppendInt(dst, n), from)
 }
 
 func (f numberFormat) appendFloat(dst []byte, v float64) []byte {
