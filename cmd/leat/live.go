@@ -128,9 +128,17 @@ func share(n engine.NodeProgress, elapsed time.Duration) string {
 	filled := int(part * barCells)
 	text := fmt.Sprintf("  %s%s %3.0f%%", strings.Repeat("█", filled), strings.Repeat("░", barCells-filled), part*100)
 	if part > 0.01 && part < 1 {
-		text += "  " + formatDuration(max(time.Second, time.Duration(float64(elapsed)*(1-part)/part).Round(time.Second))) + " left"
+		text += "  " + timeLeft(time.Duration(float64(elapsed)*(1-part)/part)) + " left"
 	}
 	return text
+}
+
+// timeLeft writes a guess, which has no use for fractions of a second.
+func timeLeft(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%d s", max(1, int(d.Round(time.Second).Seconds())))
+	}
+	return formatDuration(d)
 }
 
 // cut shortens a text to some characters.

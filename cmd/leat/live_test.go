@@ -19,7 +19,7 @@ func TestLiveLines(t *testing.T) {
 	}
 	got := liveLines([]sample{at(2, 1_000_000, 200), at(4, 3_000_000, 400)}, start, 120)
 	want := []string{
-		"→ Read                                  3,000,000 rows    1,000,000/s  ████████░░░░░░░░░░░░  40%  6.00 s left",
+		"→ Read                                  3,000,000 rows    1,000,000/s  ████████░░░░░░░░░░░░  40%  6 s left",
 		"← A writer with quite a long name       1,500,000 rows      500,000/s",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
