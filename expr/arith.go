@@ -162,9 +162,6 @@ func trueDivide(a, b int64) (column.Value, error) {
 	}
 	const exact = 1 << 53
 	if -exact <= a && a <= exact && -exact <= b && b <= exact {
-		if a == 0 {
-			return 0.0, nil // never -0.0
-		}
 		return float64(a) / float64(b), nil
 	}
 	f, _ := new(big.Rat).SetFrac(big.NewInt(a), big.NewInt(b)).Float64()

@@ -171,6 +171,9 @@ func builtinChr(_ *machine, a *arguments) (column.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if i != int64(int32(i)) {
+		return nil, raise("OverflowError", "Python int too large to convert to C int")
+	}
 	if i < 0 || i > utf8.MaxRune {
 		return nil, raise("ValueError", "chr() arg not in range(0x110000)")
 	}

@@ -22,13 +22,21 @@ func builtinFloat(_ *machine, a *arguments) (column.Value, error) {
 	case string:
 		return parseFloat(v, Repr(v))
 	case []byte:
-		return parseFloat(string(v), Repr(v))
+		return parseFloat(latin(v), Repr(v))
 	case column.Instant:
 		return float64(v) / 1000, nil
 	case column.Span:
 		return float64(v) / 1000, nil
 	}
 	return nil, raise("TypeError", "float() argument must be a string or a real number, not '%s'", TypeName(v))
+}
+
+// latin makes a number's text of bytes: only ASCII can be part of one.
+func latin(b []byte) string {
+	if s := string(b); isASCII(s) {
+		return s
+	}
+	return "?"
 }
 
 // asciiDigits turns decimal digits of any script into ASCII ones and trims white space, as int() and float() do.
@@ -110,11 +118,14 @@ func builtinInt(_ *machine, a *arguments) (column.Value, error) {
 		if err != nil {
 			return nil, err
 		}
+		if base != 0 && (base < 2 || base > 36) {
+			return nil, raise("ValueError", "int() base must be >= 2 and <= 36, or 0")
+		}
 		switch v := v.(type) {
 		case string:
 			return parseInt(v, Repr(v), base)
 		case []byte:
-			return parseInt(string(v), Repr(v), base)
+			return parseInt(latin(v), Repr(v), base)
 		case absentValue:
 			return nil, raise("TypeError", "int() missing string argument")
 		}
@@ -128,7 +139,7 @@ func builtinInt(_ *machine, a *arguments) (column.Value, error) {
 	case string:
 		return parseInt(v, Repr(v), 10)
 	case []byte:
-		return parseInt(string(v), Repr(v), 10)
+		return parseInt(latin(v), Repr(v), 10)
 	case column.Instant:
 		q, _ := floorDivide(int64(v), 1000)
 		return q, nil
@@ -152,9 +163,6 @@ func truncate(f float64) (column.Value, error) {
 }
 
 func parseInt(s, shown string, base int64) (column.Value, error) {
-	if base != 0 && (base < 2 || base > 36) {
-		return nil, raise("ValueError", "int() base must be >= 2 and <= 36, or 0")
-	}
 	bad := raise("ValueError", "invalid literal for int() with base %d: %s", base, shown)
 	text := asciiDigits(s)
 	sign := ""

@@ -211,6 +211,11 @@ func (c *checker) errorf(e *Expr, code diag.Code, hint, format string, args ...a
 	return anyStatic
 }
 
+// warnf reports what fails for most rows, but not for all.
+func (c *checker) warnf(e *Expr, code diag.Code, hint, format string, args ...any) {
+	c.problems.Warnf(c.src.Place(e), code, format, args...).Hint = hint
+}
+
 // result refuses values that have no place in a row.
 func (c *checker) result(e *Expr, t static) {
 	switch t.shape {

@@ -172,7 +172,7 @@ func (c *checker) wantIterable(e *Expr, args []static, i int) {
 
 func (c *checker) numeric(e *Expr, args []static) static {
 	for i, a := range args {
-		if a.known() && !a.number() && !(i > 0 && a.is(column.Null)) {
+		if a.known() && !a.number() && !(i > 0 && a.MayBeNull()) {
 			return c.errorf(e.Args[i], diag.BadOperands, "", "%s() takes numbers, found %s", e.Name, a.name())
 		}
 	}
@@ -251,7 +251,7 @@ func (c *checker) sum(e *Expr, args []static) static {
 	}
 	elem := args[0].element()
 	if elem.known() && elem.is(column.String) && len(args) == 1 && len(e.Keywords) == 0 {
-		return c.errorf(e.Args[0], diag.BadOperands, "Write ''.join(…).", "sum() does not add text")
+		c.warnf(e.Args[0], diag.BadOperands, "Write ''.join(…).", "sum() does not add text, it fails unless there is none")
 	}
 	start := intStatic
 	if len(args) > 1 {
@@ -434,11 +434,7 @@ func (c *checker) method(e *Expr) static {
 		}
 		return intStatic
 	case column.Bytes:
-		switch e.Name {
-		case "decode", "hex":
-			return strStatic
-		}
-		return boolStatic
+		return bytesMethod(e.Name)
 	}
 	return numberMethod(e.Name, self)
 }
@@ -502,6 +498,9 @@ func (c *checker) unknownMethod(e *Expr, self static, methods map[string]*callab
 	for name := range methods {
 		known = append(known, name)
 	}
+	if self.is(column.Bytes) && (stringMethods[e.Name] != nil || e.Name == "fromhex") {
+		return c.errorf(e, diag.CannotCompile, "Decode the bytes first: ….decode().", "the method %s of bytes cannot be compiled", e.Name)
+	}
 	if self.is(column.String) && (e.Name == "maketrans" || e.Name == "translate" || e.Name == "format_map") {
 		return c.errorf(e, diag.CannotCompile, "", "the method %s of a str cannot be compiled", e.Name)
 	}
@@ -531,11 +530,25 @@ func (c *checker) stringMethod(e *Expr, args []static) static {
 				return c.errorf(e.Args[1], diag.BadOperands, "", "join() takes a list or another sequence of text, found %s", args[0].name())
 			}
 			if elem := args[0].element(); args[0].known() && elem.number() {
-				return c.errorf(e.Args[1], diag.BadOperands, "Write [str(x) for x in …].", "join() joins text, the elements are each %s", elem.name())
+				c.warnf(e.Args[1], diag.BadOperands, "Write [str(x) for x in …].", "join() joins text but each element is %s, it fails unless there is none", elem.name())
 			}
 		}
 	}
 	return strStatic
+}
+
+func bytesMethod(name string) static {
+	switch name {
+	case "decode", "hex":
+		return strStatic
+	case "startswith", "endswith":
+		return boolStatic
+	case "find", "rfind", "index", "rindex", "count":
+		return intStatic
+	case "split", "rsplit":
+		return listStatic(bytesStatic)
+	}
+	return bytesStatic
 }
 
 func methodOfSequence(name string, self static) static {

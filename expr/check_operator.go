@@ -62,6 +62,8 @@ func halfKnown(op string, a, b static) static {
 func (c *checker) badOperands(e *Expr, a, b static) static {
 	hint := ""
 	switch {
+	case e.Name == "%" && a.is(column.Bytes):
+		return c.errorf(e, diag.CannotCompile, "Decode the bytes first: ….decode().", "formatting bytes with %% cannot be compiled")
 	case e.Name == "+" && (a.is(column.String) && b.number() || a.number() && b.is(column.String)):
 		hint = "Make both text with str(…), or both numbers with int(…) or float(…)."
 	case a.is(column.String) && b.number() || a.number() && b.is(column.String):
@@ -159,6 +161,8 @@ func setResult(op string, a, b static) (static, bool) {
 	switch {
 	case isSet(a) && isSet(b):
 		return sequence(setOf, unify(a.element(), b.element())), true
+	case a.shape == viewOf && b.iterable() || b.shape == viewOf && a.iterable():
+		return sequence(setOf, anyStatic), true
 	case op == "|" && a.is(column.Map) && b.is(column.Map):
 		return of(column.Unify(a.NotNull(), b.NotNull())), true
 	}
@@ -309,7 +313,7 @@ func (c *checker) wantInt(e *Expr, t static, what string) {
 func (c *checker) slice(e *Expr) static {
 	t := c.infer(e.Args[0])
 	for _, a := range e.Args[1:] {
-		if part := c.infer(a); part.known() && !part.whole() && !part.is(column.Null) {
+		if part := c.infer(a); part.known() && !part.whole() && !(part.shape == plain && part.MayBeNull()) {
 			c.errorf(a, diag.BadOperands, "", "the bounds of a slice are ints, found %s", part.name())
 		}
 	}

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -371,6 +372,8 @@ func keyOf(v column.Value) (k hashKey, ok bool) {
 		return k, ok
 	case builtinValue:
 		return hashKey{kind: 'B', s: v.name}, true
+	case *iterValue, *lambdaValue: // by identity
+		return hashKey{kind: 'p', s: fmt.Sprintf("%p", v)}, true
 	case *rangeValue:
 		return hashKey{kind: 'R', n: v.start, s: strconv.FormatInt(v.step, 10) + "," + strconv.FormatInt(v.size(), 10)}, true
 	}
@@ -597,11 +600,14 @@ func (m *machine) setArith(op string, a, b column.Value) (v column.Value, ok boo
 			return v, true, err
 		}
 	}
-	x, xOK, err := m.asSet(a)
+	if !isSetLike(a) && !isSetLike(b) {
+		return nil, false, nil
+	}
+	x, xOK, err := m.asSet(a, b)
 	if err != nil || !xOK {
 		return nil, false, err
 	}
-	y, yOK, err := m.asSet(b)
+	y, yOK, err := m.asSet(b, a)
 	if err != nil || !yOK {
 		return nil, false, err
 	}
@@ -609,17 +615,31 @@ func (m *machine) setArith(op string, a, b column.Value) (v column.Value, ok boo
 	return s, true, err
 }
 
-func (m *machine) asSet(v column.Value) (*setValue, bool, error) {
+// isSetLike reports whether a value is a set, or keys or items of a dict.
+func isSetLike(v column.Value) bool {
 	switch v := v.(type) {
 	case *setValue:
-		return v, true, nil
+		return true
 	case *viewValue:
-		if v.what != "dict_values" {
-			s, err := m.newSet(v.elems())
-			return s, true, err
-		}
+		return v.what != "dict_values"
 	}
-	return nil, false, nil
+	return false
+}
+
+// asSet returns an operand of a set operation as a set. Beside a view of a dict it may be anything iterable.
+func (m *machine) asSet(v, other column.Value) (*setValue, bool, error) {
+	if s, ok := v.(*setValue); ok {
+		return s, true, nil
+	}
+	if _, beside := other.(*viewValue); !isSetLike(v) && (!beside || !isSetLike(other)) {
+		return nil, false, nil
+	}
+	elems, err := m.collect(v)
+	if err != nil {
+		return nil, false, err
+	}
+	s, err := m.newSet(elems)
+	return s, true, err
 }
 
 func (m *machine) mergeDicts(a, b *column.MapValue) (*column.MapValue, error) {
@@ -654,8 +674,8 @@ func equalObjects(a object, b column.Value) bool {
 			return false
 		}
 		m := machine{}
-		s, _, err1 := m.asSet(x)
-		t, _, err2 := m.asSet(y)
+		s, _, err1 := m.asSet(x, nil)
+		t, _, err2 := m.asSet(y, nil)
 		return err1 == nil && err2 == nil && s.within(t)
 	}
 	return false

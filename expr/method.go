@@ -40,6 +40,7 @@ func init() {
 		"decode": methodEntry(0, 2, bytesDecode, "encoding", "errors"), "hex": methodEntry(0, 0, bytesHex),
 		"startswith": methodEntry(1, 1, bytesAffix(strings.HasPrefix, "startswith")), "endswith": methodEntry(1, 1, bytesAffix(strings.HasSuffix, "endswith")),
 	}
+	addBytesMethods()
 	timeMethods = map[string]*callable{
 		"seconds": methodEntry(0, 0, timeSeconds), "to_rfc3339": methodEntry(0, 0, timeText),
 	}

@@ -526,7 +526,10 @@ func expandTabs(m *machine, s string, a *arguments) (column.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	size = min(max(size, 0), 2*MaxMemory)
+	if size != int64(int32(size)) {
+		return nil, raise("OverflowError", "Python int too large to convert to C int")
+	}
+	size = max(size, 0)
 	var b strings.Builder
 	column := int64(0)
 	for _, r := range s {
