@@ -182,7 +182,7 @@ func writeNoise(path string, o ShardOptions) error {
 	}
 	err = func() error {
 		for range 6 {
-			if err := s.Write(noise(MorselBytes)); err != nil {
+			if err := s.Write(noise(MorselBytes / 4)); err != nil {
 				return err
 			}
 		}
