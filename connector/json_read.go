@@ -27,12 +27,13 @@ the schema does not have is passed over, and counted.
 Integers beyond 64 bits, invalid UTF-8, lone surrogates, unescaped control characters, NaN and Infinity, records over 16 MiB and nesting
 over 200 levels are bad records. Of a key that is there twice, the last value counts.
 
-Files ending in .gz, .zst and .bz2 are decompressed. Rows have no event time (see AssignTimestamps). Only the fields that the
+Files ending in .gz, .zst and .bz2 (a shard's number after that does not count) are decompressed. A pipe is read when its schema
+is declared. An input that is written to while it is read fails the job. Rows have no event time (see AssignTimestamps). Only the fields that the
 pipeline needs are materialised; the rest is checked and skipped.
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#readfromjson",
 	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.json; ** matches any folders."},
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.json; ** matches across folders, [!a] any character but a."},
 		{Name: "schema", Type: catalog.Schema, Doc: "The JSON schema of a record; without it, the schema is inferred."},
 		{Name: "sample_rows", Type: catalog.Integer, Default: "1000", Doc: "How many records the schema is inferred from."},
 		{Name: "compression", Type: catalog.Text, Default: "auto", Enum: []string{"auto", "uncompressed", "gzip", "zstd", "bzip2"}, Doc: "How the files are compressed."},

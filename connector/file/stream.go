@@ -190,7 +190,7 @@ func (s *Stream) changed() error {
 		how = fmt.Sprintf("it grew from %d bytes to %d", was, is)
 	case !after.ModTime().Equal(s.before.ModTime()):
 		how = "it was written to"
-	case s.ended && s.read != was:
+	case s.ended && s.read != was && was > 0: // the files of /proc say 0
 		how = fmt.Sprintf("%d of %d bytes could be read", s.read, was)
 	default:
 		return nil
