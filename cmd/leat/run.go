@@ -124,7 +124,10 @@ func (f *runFlags) engineOptions() (engine.Options, error) {
 
 // gcPercent lets the heap grow to this share beyond what lives before the collector runs. A pipeline's live heap is
 // small and turns over fast, so that Go's default of 100 collects every few megabytes.
-const gcPercent = 400
+const gcPercent = 200
+
+// ownMemory is about what the program itself takes of the memory limit, in bytes: code and constants that are used.
+const ownMemory = 12 << 20
 
 // tune sets the garbage collector up for a run, unless the user has done so by Go's own variables.
 func tune(memoryLimit int64) {
@@ -132,7 +135,8 @@ func tune(memoryLimit int64) {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" && memoryLimit > 0 {
-		debug.SetMemoryLimit(memoryLimit) // near the limit the collector works harder, whatever gcPercent says
+		// Near the limit the collector works harder, whatever gcPercent says.
+		debug.SetMemoryLimit(memoryLimit - min(ownMemory, memoryLimit/4))
 	}
 }
 
