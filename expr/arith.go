@@ -164,6 +164,9 @@ func trueDivide(a, b int64) (column.Value, error) {
 	if -exact <= a && a <= exact && -exact <= b && b <= exact {
 		return float64(a) / float64(b), nil
 	}
+	if a == 0 {
+		return math.Copysign(0, float64(b)), nil
+	}
 	f, _ := new(big.Rat).SetFrac(big.NewInt(a), big.NewInt(b)).Float64()
 	return f, nil
 }

@@ -137,7 +137,7 @@ func builtinBytes(m *machine, a *arguments) (column.Value, error) {
 		if !a.has(1) {
 			return nil, raise("TypeError", "string argument without an encoding")
 		}
-		return m.encode(v, a.pos[1], a.at(2, "strict"))
+		return m.encode("bytes", v, a.pos[1], a.at(2, "strict"))
 	case int64:
 		if v < 0 {
 			return nil, raise("ValueError", "negative count")
@@ -497,7 +497,10 @@ func builtinPow(m *machine, a *arguments) (column.Value, error) {
 	y, err2 := intArg(exp)
 	z, err3 := intArg(mod)
 	if err1 != nil || err2 != nil || err3 != nil {
-		if _, _, _, ok := asNumber(base); !ok {
+		_, _, _, ok1 := asNumber(base)
+		_, _, _, ok2 := asNumber(exp)
+		_, _, _, ok3 := asNumber(mod)
+		if !ok1 || !ok2 || !ok3 {
 			return nil, raise("TypeError", "unsupported operand type(s) for ** or pow(): '%s', '%s', '%s'", TypeName(base), TypeName(exp), TypeName(mod))
 		}
 		return nil, raise("TypeError", "pow() 3rd argument not allowed unless all arguments are integers")
@@ -551,7 +554,7 @@ func builtinStr(m *machine, a *arguments) (column.Value, error) {
 		}
 		return nil, raise("TypeError", "decoding to str: need a bytes-like object, %s found", TypeName(a.pos[0]))
 	}
-	return m.decode(b, a.at(1, "utf-8"), a.at(2, "strict"))
+	return m.decode("str", b, a.at(1, "utf-8"), a.at(2, "strict"))
 }
 
 func builtinFormat(m *machine, a *arguments) (column.Value, error) {

@@ -111,23 +111,35 @@ func (s *signature) count(n int) string {
 	case n < least && s.min == s.max:
 		return fmt.Sprintf("takes exactly %s (%d given)", plural(s.min, "argument"), n)
 	case n < least:
-		return fmt.Sprintf("expected at least %s, got %d", plural(s.min, "argument"), n)
+		return fmt.Sprintf("expected at least %d argument%s, got %d", s.min, ending(s.min), n)
 	case s.max >= 0 && n > s.max && s.min == s.max:
 		return fmt.Sprintf("takes exactly %s (%d given)", plural(s.max, "argument"), n)
 	case s.max >= 0 && n > s.max:
-		return fmt.Sprintf("expected at most %s, got %d", plural(s.max, "argument"), n)
+		return fmt.Sprintf("expected at most %d argument%s, got %d", s.max, ending(s.max), n)
 	}
 	return ""
 }
 
 func plural(n int, what string) string {
-	switch n {
-	case 0:
-		return "no " + what + "s"
-	case 1:
+	if n == 1 {
 		return "one " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func ending(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// called puts the name of a function before what is wrong with its arguments: Python writes len() takes but max expected.
+func called(owner, name, wrong string) string {
+	if strings.HasPrefix(wrong, "expected") {
+		return name + " " + wrong
+	}
+	return owner + name + "() " + wrong
 }
 
 // callable is a built-in function, or a method of a built-in type.
@@ -178,7 +190,7 @@ func (m *machine) callBuiltin(name string, args []column.Value, keywords []named
 	}
 	a, err := f.bind(args, keywords)
 	if err != nil {
-		return nil, raise("TypeError", "%s() %s", name, err.(*Exception).Msg)
+		return nil, raise("TypeError", "%s", called("", name, err.(*Exception).Msg))
 	}
 	return f.call(m, nil, a)
 }
@@ -206,7 +218,7 @@ func (m *machine) method(e *Expr) (column.Value, error) {
 	}
 	a, err := f.bind(args, keywords)
 	if err != nil {
-		return nil, raise("TypeError", "%s.%s() %s", TypeName(self), e.Name, err.(*Exception).Msg)
+		return nil, raise("TypeError", "%s", called(TypeName(self)+".", e.Name, err.(*Exception).Msg))
 	}
 	return f.call(m, self, a)
 }
@@ -237,7 +249,13 @@ func methodOf(self column.Value, name string) *callable {
 	return nil
 }
 
-// Arguments of a kind.
+// argName is TypeName as Python's errors about arguments have it: None itself stands for its type.
+func argName(v column.Value) string {
+	if v == nil {
+		return "None"
+	}
+	return TypeName(v)
+}
 
 func intArg(v column.Value) (int64, error) {
 	i, _, isFloat, ok := asNumber(v)

@@ -27,7 +27,7 @@ func (c *checker) call(e *Expr) static {
 	if f == nil {
 		return c.unknownFunction(e)
 	}
-	if !c.arguments(e, e.Name+"()", &f.signature, len(e.Args)) {
+	if !c.arguments(e, "", &f.signature, len(e.Args)) {
 		return anyStatic
 	}
 	return c.builtin(e, args)
@@ -52,10 +52,26 @@ func (c *checker) inferCallArgs(args []*Expr, keywords []Keyword) []static {
 	return c.inferAll(args)
 }
 
+// ownerName is a type's name before a method, "str.".
+func ownerName(s static) string {
+	switch {
+	case s.shape == tupleOf:
+		return "tuple."
+	case s.shape == setOf:
+		return "set."
+	case s.is(column.String):
+		return "str."
+	case s.is(column.Map):
+		return "dict."
+	}
+	return s.Kind.String() + "."
+}
+
 // arguments checks the number of arguments, and the keywords.
-func (c *checker) arguments(e *Expr, name string, s *signature, n int) bool {
+func (c *checker) arguments(e *Expr, owner string, s *signature, n int) bool {
+	name := e.Name + "()"
 	if text := s.count(n); text != "" {
-		c.errorf(e, diag.WrongArguments, "", "%s %s", name, text)
+		c.errorf(e, diag.WrongArguments, "", "%s", called(owner, e.Name, text))
 		return false
 	}
 	given := map[string]bool{}
@@ -417,7 +433,7 @@ func (c *checker) method(e *Expr) static {
 	if f == nil {
 		return c.unknownMethod(e, self, methods)
 	}
-	if !c.arguments(e, self.name()[2:]+"."+e.Name+"()", &f.signature, len(e.Args)-1) {
+	if !c.arguments(e, ownerName(self), &f.signature, len(e.Args)-1) {
 		return anyStatic
 	}
 	if self.shape != plain {

@@ -22,10 +22,9 @@ type formatSpec struct {
 	verb      byte // 0: none
 }
 
-var errSpec = &Exception{Class: "ValueError", Msg: "Invalid format specifier"}
-
 // parseSpec reads a format specification; align is where the value goes by default.
-func parseSpec(spec string, align byte) (*formatSpec, error) {
+func parseSpec(spec string, align byte, typeName string) (*formatSpec, error) {
+	whole := spec
 	f := &formatSpec{fill: ' ', align: align, precision: -1}
 	isAlign := func(s string) bool { return s != "" && strings.IndexByte("<>=^", s[0]) >= 0 }
 	filled, aligned := false, false
@@ -80,14 +79,15 @@ func parseSpec(spec string, align byte) (*formatSpec, error) {
 			return nil, raise("ValueError", "Format specifier missing precision")
 		}
 	}
+	if charCount(spec) > 1 {
+		return nil, raise("ValueError", "Invalid format specifier '%s' for object of type '%s'", whole, typeName)
+	}
 	return f.finish(spec)
 }
 
 // finish reads the type and checks that the grouping fits it.
 func (f *formatSpec) finish(spec string) (*formatSpec, error) {
 	switch {
-	case charCount(spec) > 1:
-		return nil, errSpec
 	case spec != "" && spec[0] >= utf8.RuneSelf:
 		f.verb = 0xff
 	case spec != "":
@@ -131,7 +131,7 @@ func (m *machine) format(v column.Value, spec string) (string, error) {
 		i, _, _, _ := asNumber(v)
 		return m.formatInt(i, spec, TypeName(v))
 	case float64:
-		f, err := parseSpec(spec, '>')
+		f, err := parseSpec(spec, '>', "float")
 		if err != nil {
 			return "", err
 		}
@@ -150,7 +150,7 @@ func unknownCode(f *formatSpec, spec, typeName string) error {
 }
 
 func (m *machine) formatString(s, spec string) (string, error) {
-	f, err := parseSpec(spec, '<')
+	f, err := parseSpec(spec, '<', "str")
 	if err != nil {
 		return "", err
 	}
@@ -198,7 +198,7 @@ func (m *machine) pad(text string, f *formatSpec, head int) (string, error) {
 }
 
 func (m *machine) formatInt(i int64, spec, typeName string) (string, error) {
-	f, err := parseSpec(spec, '>')
+	f, err := parseSpec(spec, '>', typeName)
 	if err != nil {
 		return "", err
 	}

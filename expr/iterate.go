@@ -289,7 +289,7 @@ func (m *machine) apply(f column.Value, args ...column.Value) (column.Value, err
 	switch f := f.(type) {
 	case *lambdaValue:
 		if len(f.e.Names) != len(args) {
-			return nil, raise("TypeError", "<lambda>() takes %d positional arguments but %d were given", len(f.e.Names), len(args))
+			return nil, raise("TypeError", "<lambda>() takes %d positional argument%s but %d were given", len(f.e.Names), ending(len(f.e.Names)), len(args))
 		}
 		outer := m.scope
 		m.scope = &scope{names: f.e.Names, values: args, parent: f.scope}

@@ -170,7 +170,7 @@ func setTest(op string) methodFunc {
 }
 
 func bytesDecode(m *machine, self column.Value, a *arguments) (column.Value, error) {
-	return m.decode(self.([]byte), a.at(0, "utf-8"), a.at(1, "strict"))
+	return m.decode("decode", self.([]byte), a.at(0, "utf-8"), a.at(1, "strict"))
 }
 
 func bytesHex(m *machine, self column.Value, _ *arguments) (column.Value, error) {
@@ -249,14 +249,14 @@ func intBitCount(_ *machine, self column.Value, _ *arguments) (column.Value, err
 }
 
 // encodingOf returns the canonical name of an encoding: utf-8, ascii or latin-1.
-func encodingOf(encoding, errors column.Value) (string, string, error) {
+func encodingOf(function string, encoding, errors column.Value) (string, string, error) {
 	name, ok := encoding.(string)
 	if !ok {
-		return "", "", raise("TypeError", "argument 'encoding' must be str, not %s", TypeName(encoding))
+		return "", "", raise("TypeError", "%s() argument 'encoding' must be str, not %s", function, argName(encoding))
 	}
 	handler, ok := errors.(string)
 	if !ok {
-		return "", "", raise("TypeError", "argument 'errors' must be str, not %s", TypeName(errors))
+		return "", "", raise("TypeError", "%s() argument 'errors' must be str, not %s", function, argName(errors))
 	}
 	switch strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(name)) {
 	case "utf-8", "utf8", "u8", "utf":
@@ -273,9 +273,9 @@ func unknownHandler(name string) error {
 	return raise("LookupError", "unknown error handler name '%s'", name)
 }
 
-// encode is str.encode.
-func (m *machine) encode(s string, encoding, errors column.Value) (column.Value, error) {
-	name, handler, err := encodingOf(encoding, errors)
+// encode is str.encode; function is who asks, for its errors.
+func (m *machine) encode(function, s string, encoding, errors column.Value) (column.Value, error) {
+	name, handler, err := encodingOf(function, encoding, errors)
 	if err != nil {
 		return nil, err
 	}
@@ -308,9 +308,9 @@ func (m *machine) encode(s string, encoding, errors column.Value) (column.Value,
 	return out, nil
 }
 
-// decode is bytes.decode.
-func (m *machine) decode(b []byte, encoding, errors column.Value) (column.Value, error) {
-	name, handler, err := encodingOf(encoding, errors)
+// decode is bytes.decode; function is who asks, for its errors.
+func (m *machine) decode(function string, b []byte, encoding, errors column.Value) (column.Value, error) {
+	name, handler, err := encodingOf(function, encoding, errors)
 	if err != nil {
 		return nil, err
 	}

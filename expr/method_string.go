@@ -143,12 +143,13 @@ func isPythonName(s string) bool { return isIdentifier(s) || isKeyword(s) }
 func stringArg(v column.Value, method string) (string, error) {
 	s, ok := v.(string)
 	if !ok {
-		return "", raise("TypeError", "%s() argument must be str, not %s", method, TypeName(v))
+		return "", raise("TypeError", "%s() argument must be str, not %s", method, argName(v))
 	}
 	return s, nil
 }
 
 func strip(left, right bool) func(m *machine, s string, a *arguments) (column.Value, error) {
+	name := map[[2]bool]string{{true, true}: "strip", {true, false}: "lstrip", {false, true}: "rstrip"}[[2]bool{left, right}]
 	return func(_ *machine, s string, a *arguments) (column.Value, error) {
 		is := isSpace
 		switch chars := a.at(0, nil).(type) {
@@ -156,7 +157,7 @@ func strip(left, right bool) func(m *machine, s string, a *arguments) (column.Va
 		case string:
 			is = func(r rune) bool { return strings.ContainsRune(chars, r) }
 		default:
-			return nil, raise("TypeError", "strip arg must be None or str")
+			return nil, raise("TypeError", "%s arg must be None or str", name)
 		}
 		if left {
 			s = strings.TrimLeftFunc(s, is)
@@ -323,11 +324,11 @@ func join(m *machine, s string, a *arguments) (column.Value, error) {
 func replace(m *machine, s string, a *arguments) (column.Value, error) {
 	from, ok := a.pos[0].(string)
 	if !ok {
-		return nil, raise("TypeError", "replace() argument 1 must be str, not %s", TypeName(a.pos[0]))
+		return nil, raise("TypeError", "replace() argument 1 must be str, not %s", argName(a.pos[0]))
 	}
 	to, ok := a.pos[1].(string)
 	if !ok {
-		return nil, raise("TypeError", "replace() argument 2 must be str, not %s", TypeName(a.pos[1]))
+		return nil, raise("TypeError", "replace() argument 2 must be str, not %s", argName(a.pos[1]))
 	}
 	most, err := a.intAt(2, -1)
 	if err != nil {
@@ -555,5 +556,5 @@ func expandTabs(m *machine, s string, a *arguments) (column.Value, error) {
 }
 
 func encodeMethod(m *machine, s string, a *arguments) (column.Value, error) {
-	return m.encode(s, a.at(0, "utf-8"), a.at(1, "strict"))
+	return m.encode("encode", s, a.at(0, "utf-8"), a.at(1, "strict"))
 }

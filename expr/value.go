@@ -460,8 +460,5 @@ func orderElems(op string, a, b []column.Value) (bool, error) {
 
 // raise returns a Python exception.
 func raise(class, format string, args ...any) error {
-	if len(args) > 0 {
-		format = fmt.Sprintf(format, args...)
-	}
-	return &Exception{Class: class, Msg: format}
+	return &Exception{Class: class, Msg: fmt.Sprintf(format, args...)}
 }
