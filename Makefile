@@ -14,6 +14,7 @@ build: ## build bin/leat, one binary without cgo
 
 test: ## all tests, in under two minutes; needs Go and python3
 	$(GO) test ./...
+	@test -d "$${LEAT_SHARED:-../shared}/data" || echo "note: tests over real data were SKIPPED: there is no ../shared; LEAT_SHARED may name it"
 
 check: ## formatting, vet, staticcheck, test: run before every commit
 	@test -z "$$(gofmt -l .)" || { echo "not as gofmt writes it:"; gofmt -l .; exit 1; }
