@@ -39,6 +39,7 @@ type event struct {
 	Pipeline   string      `json:"pipeline,omitempty"`
 	Sources    []flowJSON  `json:"sources,omitempty"`
 	Sinks      []flowJSON  `json:"sinks,omitempty"`
+	Notes      []string    `json:"notes,omitempty"` // what sources tell of what they read
 	Wall       float64     `json:"wall_s,omitempty"`
 	CPU        float64     `json:"cpu_s,omitempty"`
 	PeakMemory int64       `json:"peak_memory_bytes,omitempty"`
@@ -100,6 +101,7 @@ func (r *reporter) summary(p *plan.Plan, result *engine.Result, used resources) 
 	r.locked(func() {
 		if r.asJSON {
 			e := newEvent("summary", p.Name, result)
+			e.Notes = result.Notes
 			e.CPU, e.PeakMemory = used.cpu.Seconds(), used.peakMemory
 			writeJSON(r.w, e)
 			return

@@ -30,6 +30,9 @@ func writeSummary(w io.Writer, result *engine.Result, used resources) {
 		rows = append(rows, []string{s.Name, formatCount(s.Rows), perSecond(s.Rows, result.Wall), where(s)})
 	}
 	writeTable(w, rows, sources)
+	for _, note := range result.Notes {
+		fmt.Fprintln(w, "note:", note)
+	}
 	took := []string{formatDuration(result.Wall)}
 	if used.cpu > 0 {
 		took = append(took, formatDuration(used.cpu)+" of processor time")
