@@ -138,6 +138,16 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestNotes wants a field that the sample did not show to be reported.
+func TestNotes(t *testing.T) {
+	input := file(t, "in.ndjson", strings.Repeat("{\"a\": 1}\n", 100)+"{\"a\": 2, \"late\": 3}\n"+strings.Repeat("{\"a\": 1}\n", 100))
+	text := "pipeline: {type: chain, transforms: [{type: ReadFromJson, config: {path: " + input + ", sample_rows: 9}}, {type: Reshuffle}, {type: LogForTesting}]}"
+	_, errs, code := leat(t, text, "run", "-")
+	if code != 0 || !strings.Contains(errs, `note: transform "ReadFromJson": field "late", in 1 records, is not in the schema`) {
+		t.Errorf("exit code %d:\n%s", code, errs)
+	}
+}
+
 func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -33,17 +33,17 @@ type resources struct {
 
 // event is what a program reads of a run. Times are seconds.
 type event struct {
-	Event      string      `json:"event"` // log, summary, failed, interrupted
-	Level      string      `json:"level,omitempty"`
-	Text       string      `json:"text,omitempty"`
-	Pipeline   string      `json:"pipeline,omitempty"`
-	Sources    []flowJSON  `json:"sources,omitempty"`
-	Sinks      []flowJSON  `json:"sinks,omitempty"`
-	Notes      []string    `json:"notes,omitempty"` // what sources tell of what they read
-	Wall       float64     `json:"wall_s,omitempty"`
-	CPU        float64     `json:"cpu_s,omitempty"`
-	PeakMemory int64       `json:"peak_memory_bytes,omitempty"`
-	Problem    interface{} `json:"problem,omitempty"`
+	Event      string     `json:"event"` // log, summary, failed, interrupted
+	Level      string     `json:"level,omitempty"`
+	Text       string     `json:"text,omitempty"`
+	Pipeline   string     `json:"pipeline,omitempty"`
+	Sources    []flowJSON `json:"sources,omitempty"`
+	Sinks      []flowJSON `json:"sinks,omitempty"`
+	Notes      []string   `json:"notes,omitempty"` // what sources tell of what they read
+	Wall       float64    `json:"wall_s,omitempty"`
+	CPU        float64    `json:"cpu_s,omitempty"`
+	PeakMemory int64      `json:"peak_memory_bytes,omitempty"`
+	Problem    any        `json:"problem,omitempty"`
 }
 
 // flowJSON is one source or sink.
