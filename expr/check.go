@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/leat-project/leat/column"
@@ -201,13 +202,24 @@ type checker struct {
 	schema   column.Schema
 	problems *diag.List
 	vars     []variable
+	notNull  []string // texts of sub-expressions that are not null here
+	guarded  int      // conditions around with an isinstance()
 	failed   bool
 }
 
 // errorf reports an error at a node.
+//
+// Behind an isinstance() it is a warning where it is about types: what Check knows of them may be what the test excludes.
 func (c *checker) errorf(e *Expr, code diag.Code, hint, format string, args ...any) static {
-	c.failed = true
-	c.problems.Errorf(c.src.Place(e), code, format, args...).Hint = hint
+	return c.errorAt(c.src.Place(e), code, hint, format, args...)
+}
+
+func (c *checker) errorAt(at diag.Place, code diag.Code, hint, format string, args ...any) static {
+	p := c.problems.Errorf(at, code, format, args...)
+	p.Hint = hint
+	if p.Warning = c.guarded > 0 && (code == diag.BadOperands || code == diag.UnknownName); !p.Warning {
+		c.failed = true
+	}
 	return anyStatic
 }
 
@@ -233,7 +245,7 @@ func (c *checker) infer(e *Expr) static {
 	if e == nil {
 		return of(column.NullType)
 	}
-	t := c.inferNode(e)
+	t := c.certain(e, c.inferNode(e))
 	e.Type = storable(t)
 	return t
 }
@@ -453,18 +465,102 @@ func isUnsupportedBuiltin(name string) bool {
 
 func (c *checker) conditional(e *Expr) static {
 	c.infer(e.Args[0])
-	yes, no := c.narrowed(e.Args[0], true, e.Args[1]), c.narrowed(e.Args[0], false, e.Args[2])
-	return unify(yes, no)
+	yes := c.under(e.Args[0], true, e.Args[1])
+	return unify(yes, c.under(e.Args[0], false, e.Args[2]))
 }
 
-// narrowed infers e where cond is known to be truth.
-func (c *checker) narrowed(cond *Expr, truth bool, e *Expr) static {
-	return c.infer(e)
+// under infers e where cond has turned out that way.
+func (c *checker) under(cond *Expr, truth bool, e *Expr) static {
+	facts, guarded := len(c.notNull), c.guarded
+	c.assume(cond, truth)
+	t := c.infer(e)
+	c.notNull, c.guarded = c.notNull[:facts], guarded
+	return t
+}
+
+// assume notes what is not null where cond has turned out that way.
+func (c *checker) assume(cond *Expr, truth bool) {
+	switch cond.Op {
+	case OpNot:
+		c.assume(cond.Args[0], !truth)
+	case OpAnd, OpOr:
+		for _, a := range cond.Args {
+			if truth == (cond.Op == OpAnd) {
+				c.assume(a, truth)
+			} else if usesIsinstance(a) {
+				c.guarded++
+			}
+		}
+	case OpCompare:
+		if len(cond.Names) != 1 {
+			return
+		}
+		right := cond.Args[1]
+		isNone := right.Op == OpLit && right.Value == nil
+		switch cond.Names[0] {
+		case "is", "==":
+			if isNone != truth && (isNone || right.Op == OpLit) {
+				c.noteNotNull(cond.Args[0])
+			}
+		case "is not", "!=":
+			if isNone == truth && (isNone || right.Op == OpLit) {
+				c.noteNotNull(cond.Args[0])
+			}
+		case "<", "<=", ">", ">=": // a null would have failed
+			c.noteNotNull(cond.Args[0])
+			c.noteNotNull(right)
+		}
+	case OpCall:
+		if usesIsinstance(cond) {
+			c.guarded++
+		}
+	default:
+		if truth {
+			c.noteNotNull(cond)
+		}
+	}
+}
+
+func usesIsinstance(e *Expr) bool {
+	found := false
+	e.Walk(func(n *Expr) { found = found || n.Op == OpCall && n.Name == "isinstance" })
+	return found
+}
+
+func (c *checker) noteNotNull(e *Expr) {
+	if ofField(e) {
+		c.notNull = append(c.notNull, e.String())
+	}
+}
+
+// ofField reports whether e is a field or a field of one.
+func ofField(e *Expr) bool {
+	for e.Op == OpAttr {
+		e = e.Args[0]
+	}
+	return e.Op == OpField
+}
+
+// certain makes the type of e not nullable where that has been noted.
+func (c *checker) certain(e *Expr, t static) static {
+	if len(c.notNull) == 0 || !t.Nullable || t.shape != plain || !ofField(e) {
+		return t
+	}
+	if slices.Contains(c.notNull, e.String()) {
+		t.Type = t.NotNull()
+	}
+	return t
 }
 
 // logic: an operand before the last is the result only if it decides, so that a null before an or never is.
 func (c *checker) logic(e *Expr) static {
-	all := c.inferAll(e.Args)
+	all := make([]static, len(e.Args))
+	facts, guarded := len(c.notNull), c.guarded
+	for i, a := range e.Args {
+		all[i] = c.infer(a)
+		c.assume(a, e.Op == OpAnd)
+	}
+	c.notNull, c.guarded = c.notNull[:facts], guarded
 	var u static
 	for i, t := range all {
 		if i < len(all)-1 && e.Op == OpOr && t.shape == plain && t.Kind != column.Any && t.Kind != column.Null {

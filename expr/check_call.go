@@ -14,7 +14,10 @@ func (c *checker) call(e *Expr) static {
 			return c.errorf(e, diag.CannotCompile, "Only built-in functions and methods can be called.", "calling the variable %s cannot be compiled", e.Name)
 		}
 	}
-	if i := c.schema.Index(e.Name); i >= 0 {
+	switch i := c.schema.Index(e.Name); {
+	case i < 0:
+		e.Value = nil
+	case e.Value == nil:
 		c.inferCallArgs(e.Args, e.Keywords)
 		hint := ""
 		if builtins[e.Name] != nil {

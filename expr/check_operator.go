@@ -191,13 +191,13 @@ func timeResult(op string, a, b static) (static, bool) {
 func (c *checker) compare(e *Expr) static {
 	all := c.inferAll(e.Args)
 	for i, op := range e.Names {
-		c.pair(e, op, e.Args[i], e.Args[i+1], all[i], all[i+1])
+		c.pair(op, e.Args[i], e.Args[i+1], all[i], all[i+1])
 	}
 	return boolStatic
 }
 
 // pair checks one comparison.
-func (c *checker) pair(e *Expr, op string, x, y *Expr, a, b static) {
+func (c *checker) pair(op string, x, y *Expr, a, b static) {
 	switch op {
 	case "is", "is not":
 		if !isSingleton(x) && !isSingleton(y) {
@@ -205,10 +205,10 @@ func (c *checker) pair(e *Expr, op string, x, y *Expr, a, b static) {
 			if op == "is not" {
 				with = "!="
 			}
-			c.errorf(e, diag.CannotCompile, "To compare values, write "+with+".", "%q is compiled for None, True and False only", op)
+			c.errorAt(c.span(x, y), diag.CannotCompile, "To compare values, write "+with+".", "%q is compiled for None, True and False only", op)
 		}
 	case "in", "not in":
-		c.membership(e, x, y, a, b)
+		c.membership(x, y, a, b)
 	case "==", "!=":
 	default:
 		if a.known() && b.known() && !ordered(a, b) {
@@ -219,9 +219,14 @@ func (c *checker) pair(e *Expr, op string, x, y *Expr, a, b static) {
 			if a.is(column.Null) || b.is(column.Null) {
 				hint = "Write is None or is not None."
 			}
-			c.errorf(e, diag.BadOperands, hint, "%s cannot compare %s and %s", op, a.name(), b.name())
+			c.errorAt(c.span(x, y), diag.BadOperands, hint, "%s cannot compare %s and %s", op, a.name(), b.name())
 		}
 	}
+}
+
+// span is the place from x to y.
+func (c *checker) span(x, y *Expr) diag.Place {
+	return c.src.Span.At(c.src.Text, x.Start, y.End)
 }
 
 func isSingleton(e *Expr) bool {
@@ -255,11 +260,11 @@ func ordered(a, b static) bool {
 	return false
 }
 
-func (c *checker) membership(e, x, y *Expr, a, b static) {
+func (c *checker) membership(x, y *Expr, a, b static) {
 	switch {
 	case b.is(column.String):
 		if a.known() && !a.is(column.String) {
-			c.errorf(e, diag.BadOperands, "Make it text with str(…).", "only text can be in text, not %s", a.name())
+			c.errorAt(c.span(x, y), diag.BadOperands, "Make it text with str(…).", "only text can be in text, not %s", a.name())
 		}
 	case !b.iterable():
 		c.errorf(y, diag.BadOperands, "", "nothing can be in %s", b.name())

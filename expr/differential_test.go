@@ -301,6 +301,24 @@ func (d *differ) compare(text string, want []outcome) {
 	for i, row := range d.rows {
 		v, err := e.Eval(rowEnv{row})
 		d.outcome(text, e, row, v, err, want[i])
+		d.nodes(text, e, row)
+	}
+}
+
+// nodes makes sure that the values of the nodes under e are of their types. Those under a condition or in a comprehension
+// mean nothing by themselves.
+func (d *differ) nodes(text string, e *Expr, row *column.RowValue) {
+	switch e.Op {
+	case OpIf, OpAnd, OpOr, OpComp, OpLambda, OpFormat:
+		return
+	}
+	for _, a := range e.Args {
+		if a != nil {
+			if v, err := a.Eval(rowEnv{row}); err == nil && !fits(v, a.Type) {
+				d.errorf("%s\n\tover %s\n\tits part %s has type %s but is %s", text, used(a, row), a, a.Type, show(v))
+			}
+			d.nodes(text, a, row)
+		}
 	}
 }
 
@@ -708,3 +726,5 @@ var templates = map[string][]string{
 		"$any[$small:$small]", "len($any)", "min($any)", "max($any, $any)", "sum($any)", "sorted($any)", "round($any, $small)", "abs($any)", "$any.upper()", "$any.get($str)", "$any.split()", "$any // $any", "list($any)", "tuple($any)", "$any & $any", "[$any for @x=any in $any]", "float($any)", "int($any)", "str($any)",
 		"any($any)", "dict($any)", "$any.lower().strip()", "divmod($any, $any)", "max($any)", "min($any, $any)", "$any.x.y", "$any.index($any)", "$any.count($any)", "sum($any, $any)", "$any.join($any)", "$any.items()", "enumerate($any)", "ord($any)", "chr($any)", "hex($any)", "pow($any, $any)"},
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }

@@ -147,7 +147,7 @@ const needsLanguage = "For more than a field, a constant or a comparison of two,
 func (g *generic) explainAtom(from, to int, problems *diag.List) {
 	text := g.src.Text[from:to]
 	place := g.src.Span.At(g.src.Text, from, to)
-	if isIdentifier(text) {
+	if isIdentifier(text) || isKeyword(text) && text[0] < 'a' {
 		p := problems.Errorf(place, diag.UnknownField, "no field is named %q", text)
 		p.Hint = genericHint(text, g.schema)
 		return
@@ -158,6 +158,8 @@ func (g *generic) explainAtom(from, to int, problems *diag.List) {
 		p.Text, p.Hint = "the integer "+text+" does not fit 64 bits", "Write it as a decimal number, with .0 at its end."
 	case len(text) >= 2 && text[0] == '\'' && text[len(text)-1] == '\'':
 		p.Hint = `Write a string in double quotes: '"` + text[1:len(text)-1] + `"' in YAML.`
+	case strings.Contains(text, "=") && !strings.ContainsAny(text, "<>!+-*/()"):
+		p.Hint = "To compare, write ==."
 	default:
 		p.Hint = needsLanguage
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
@@ -41,7 +43,11 @@ func ParseCallable(src Source, problems *diag.List) *Expr {
 		return nil
 	}
 	body := e.Args[0]
-	bindRow(body, e.Names[0])
+	b := binder{src: src, problems: problems, row: e.Names[0]}
+	b.bind(body)
+	if b.failed {
+		return nil
+	}
 	return body
 }
 
@@ -65,50 +71,62 @@ func (p *parser) refuseCallable(t token) {
 	p.failed = true
 }
 
-// bindRow makes the free uses of a lambda's parameter the row.
-func bindRow(e *Expr, name string) {
+// binder resolves the names of a callable's body: its parameter is the row, and other names are built-in functions, never
+// fields.
+type binder struct {
+	src      Source
+	problems *diag.List
+	row      string
+	locals   []string
+	failed   bool
+}
+
+func (b *binder) isLocal(name string) bool { return slices.Contains(b.locals, name) }
+
+func (b *binder) bind(e *Expr) {
 	if e == nil {
 		return
 	}
+	locals := len(b.locals)
 	switch e.Op {
 	case OpLocal:
-		if e.Name == name {
-			e.Op, e.Name = OpRow, ""
+		b.name(e)
+	case OpCall:
+		if !b.isLocal(e.Name) && e.Name != b.row {
+			e.Value = surelyBuiltin
 		}
-		return
 	case OpLambda:
-		for _, n := range e.Names {
-			if n == name {
-				return
+		b.locals = append(b.locals, e.Names...)
+	case OpComp:
+		for _, c := range e.Comp.Clauses {
+			b.bind(c.Iter)
+			b.locals = append(b.locals, c.Targets...)
+			for _, cond := range c.Conds {
+				b.bind(cond)
 			}
 		}
-	case OpComp:
-		bindRowComp(e, name)
-		return
 	}
 	for _, a := range e.Args {
-		bindRow(a, name)
+		b.bind(a)
 	}
 	for _, k := range e.Keywords {
-		bindRow(k.Arg, name)
+		b.bind(k.Arg)
 	}
+	b.locals = b.locals[:locals]
 }
 
-// bindRowComp leaves alone what a target of the comprehension hides.
-func bindRowComp(e *Expr, name string) {
-	for _, c := range e.Comp.Clauses {
-		bindRow(c.Iter, name)
-		for _, t := range c.Targets {
-			if t == name {
-				return
-			}
-		}
-		for _, cond := range c.Conds {
-			bindRow(cond, name)
-		}
-	}
-	for _, a := range e.Args {
-		bindRow(a, name)
+func (b *binder) name(e *Expr) {
+	switch {
+	case b.isLocal(e.Name):
+	case e.Name == b.row:
+		e.Op, e.Name = OpRow, ""
+	case builtins[e.Name] != nil:
+		e.Op = OpBuiltin
+	case isModule(e.Name), isUnsupportedBuiltin(e.Name), wordHint(e.Name) != "": // Check knows what to say
+	default:
+		b.failed = true
+		b.problems.Errorf(b.src.Place(e), diag.UnknownName, "no variable is named %q", e.Name).Hint =
+			"A field is " + b.row + "." + e.Name + ": the row is all that a callable gets."
 	}
 }
 
@@ -130,6 +148,14 @@ func newParser(src Source, problems *diag.List) *parser {
 		p.failed = true
 		p.toks = []token{{kind: tokEnd}}
 		return p
+	}
+	for i, r := range src.Text {
+		if r == utf8.RuneError && !strings.HasPrefix(src.Text[i:], string(utf8.RuneError)) {
+			problems.Errorf(src.Span.At(src.Text, i, i+1), diag.BadExpression, "the expression is not valid UTF-8 here")
+			p.failed = true
+			p.toks = []token{{kind: tokEnd}}
+			return p
+		}
 	}
 	p.lex(0, len(src.Text))
 	return p
@@ -280,7 +306,11 @@ func (p *parser) unexpected(t token, wanted string) {
 
 func keywordHint(word string) string {
 	switch word {
-	case "import", "from", "def", "class", "return", "for", "while", "with", "try", "del", "global", "assert", "raise", "pass":
+	case "for":
+		return "Put a comprehension in brackets: [… for … in …]."
+	case "if":
+		return "Write A if CONDITION else B."
+	case "import", "from", "def", "class", "return", "while", "with", "try", "del", "global", "assert", "raise", "pass":
 		return "Only an expression can stand here, not a statement."
 	}
 	return ""
@@ -351,7 +381,7 @@ func (p *parser) test() *Expr {
 	}
 	if t.kind == tokOp && (t.text == "*" || t.text == "**") {
 		p.advance()
-		p.disjunction()
+		p.test()
 		p.refuse(t.start, p.end(), "Join lists with +.", "unpacking with %s cannot be compiled", t.text)
 		return dummy(t)
 	}
@@ -598,6 +628,13 @@ func (p *parser) primary() *Expr {
 	return e
 }
 
+// surelyBuiltin is the Value of an OpCall that means the built-in function even where a field has its name, as in a
+// callable. Its text is __builtins__.max(…).
+const (
+	surelyBuiltin = "builtin"
+	builtinsName  = "__builtins__"
+)
+
 func (p *parser) call(start int, f *Expr) *Expr {
 	opened := p.advance()
 	var args []*Expr
@@ -637,6 +674,11 @@ func (p *parser) call(start int, f *Expr) *Expr {
 		e.Name, e.Keywords = f.Name, keywords
 		return e
 	case OpAttr:
+		if f.Args[0].Op == OpLocal && f.Args[0].Name == builtinsName {
+			e := p.node(OpCall, start, args...)
+			e.Name, e.Keywords, e.Value = f.Name, keywords, surelyBuiltin
+			return e
+		}
 		e := p.node(OpMethod, start, append([]*Expr{f.Args[0]}, args...)...)
 		e.Name, e.Keywords = f.Name, keywords
 		return e

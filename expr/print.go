@@ -156,6 +156,9 @@ func (p *printer) compound(e *Expr) {
 		p.write(e.Args[0], precAtom)
 		p.b.WriteString("." + e.Name)
 	case OpCall:
+		if e.Value == surelyBuiltin {
+			p.b.WriteString(builtinsName + ".")
+		}
 		p.b.WriteString(e.Name)
 		p.arguments(e.Args, e.Keywords)
 	case OpMethod:
