@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/leat-project/leat/column"
@@ -16,9 +17,10 @@ type Aggregation struct {
 	aggs    []plan.Agg
 	keys    []int // columns of the input
 	schema  column.Schema
-	boxed   bool // keys carry how they look
-	state   column.Schema
-	scratch sync.Pool // tables that Emit merges into
+	boxed   bool          // keys carry how they look
+	state   column.Schema // of partial groups
+	widths  []int         // of each aggregate: how many columns its state has
+	scratch sync.Pool     // tables that Emit merges into
 }
 
 // NewAggregation prepares an aggregation of rows of port in into rows of port out.
@@ -33,6 +35,7 @@ func NewAggregation(a *plan.Aggregate, in, out *plan.Port) *Aggregation {
 		{Name: "key", Type: column.BytesType}, {Name: "look", Type: column.BytesType}}
 	for _, s := range newAggregators(g.aggs) {
 		g.state = append(g.state, s.stateSchema()...)
+		g.widths = append(g.widths, len(s.stateSchema()))
 	}
 	return g
 }
@@ -104,11 +107,8 @@ func (t *Table) Add(b *column.Batch) *RowFailure {
 	} else if ends == nil && t.groups.ending {
 		ends = t.window.endsOf(starts)
 	}
-	if cap(t.found) < len(rows) {
-		t.found = make([]uint32, len(rows))
-	}
-	found := t.found[:len(rows)]
-	t.groups.find(&t.keys, starts, ends, found)
+	t.found = resize(t.found, len(rows))
+	t.groups.find(&t.keys, starts, ends, t.found)
 
 	var first *RowFailure
 	fail := func(row int32, i int, err error) {
@@ -124,7 +124,7 @@ func (t *Table) Add(b *column.Batch) *RowFailure {
 			fail(failures[0].Row, i, failures[0].Err)
 			continue
 		}
-		if bad, err := s.add(found, rows, v, at); err != nil {
+		if bad, err := s.add(t.found, rows, v, at); err != nil {
 			fail(rows[bad], i, err)
 		}
 	}
@@ -184,31 +184,67 @@ func (t *Table) freeze() {
 	})
 }
 
-// exportRows is how many groups are exported or merged at a time.
-const exportRows = 1024
+// Partial groups are exported and merged in batches of about so many groups and bytes.
+const (
+	exportRows  = 1024
+	exportBytes = 1 << 20
+)
 
-// export returns partial groups as a batch of the aggregation's state schema.
-func (t *Table) export(ids []uint32) *column.Batch {
-	g := &t.groups
-	hash, start, end := make([]int64, len(ids)), make([]int64, len(ids)), make([]int64, len(ids))
-	key := &column.Vector{Type: column.BytesType, N: len(ids), Offsets: make([]int32, len(ids)+1)}
-	shown := &column.Vector{Type: column.BytesType, N: len(ids), Offsets: make([]int32, len(ids)+1)}
+// take returns how many of those groups make a batch of at most rows groups and about exportBytes.
+func (t *Table) take(ids []uint32, rows int) int {
+	bytes := 0
+	for i, id := range ids[:min(len(ids), rows)] {
+		for _, s := range t.states {
+			bytes += s.weight(id)
+		}
+		if bytes > exportBytes {
+			return max(i, 1)
+		}
+	}
+	return min(len(ids), rows)
+}
+
+// partials are partial groups as columns of the aggregation's state schema. They are scratch memory.
+type partials struct{ batch column.Batch }
+
+// The first columns of the state schema.
+const (
+	colHash = iota
+	colStart
+	colEnd
+	colKey
+	colLook
+	colStates
+)
+
+func (a *Aggregation) newPartials() *partials {
+	p := &partials{}
+	for _, f := range a.state {
+		p.batch.Cols = append(p.batch.Cols, &column.Vector{Type: f.Type})
+	}
+	return p
+}
+
+// export puts groups of a frozen table into p.
+func (t *Table) export(ids []uint32, p *partials) *column.Batch {
+	b, n := &p.batch, len(ids)
+	b.N = n
+	hash, start, end := intsOf(b.Cols[colHash], n), intsOf(b.Cols[colStart], n), intsOf(b.Cols[colEnd], n)
+	key, looks := b.Cols[colKey], b.Cols[colLook]
+	keyEnds, lookEnds := binOf(key, n), binOf(looks, n)
 	var buf [16]byte
-	for i, n := range ids {
-		r := g.keys.at(n)
-		hash[i], start[i], end[i] = int64(r.hash), r.start, t.endOf(n)
-		key.Data = append(key.Data, g.key(n, &buf)...)
-		key.Offsets[i+1] = int32(len(key.Data))
-		shown.Data = append(shown.Data, g.look(n)...)
-		shown.Offsets[i+1] = int32(len(shown.Data))
+	for i, id := range ids {
+		r := t.groups.keys.at(id)
+		hash[i], start[i], end[i] = int64(r.hash), r.start, t.endOf(id)
+		key.Data = append(key.Data, t.groups.key(id, &buf)...)
+		keyEnds[i] = int32(len(key.Data))
+		looks.Data = append(looks.Data, t.groups.look(id)...)
+		lookEnds[i] = int32(len(looks.Data))
 	}
-	b := &column.Batch{N: len(ids)}
-	for _, ints := range [][]int64{hash, start, end} {
-		b.Cols = append(b.Cols, &column.Vector{Type: column.IntType, N: len(ids), Ints: ints})
-	}
-	b.Cols = append(b.Cols, key, shown)
-	for _, s := range t.states {
-		b.Cols = append(b.Cols, s.export(ids)...)
+	cols := b.Cols[colStates:]
+	for i, s := range t.states {
+		s.export(ids, cols[:t.agg.widths[i]])
+		cols = cols[t.agg.widths[i]:]
 	}
 	return b
 }
@@ -221,35 +257,20 @@ func (t *Table) endOf(n uint32) int64 {
 	return t.groups.keys.at(n).start + t.window.width
 }
 
-// merge adds partial groups that export gave, in those windows.
+// merge adds partial groups, in those windows.
 func (t *Table) merge(b *column.Batch, starts, ends []int64) error {
 	k := &t.keys
-	k.reset(b.N)
-	key, shown := b.Cols[3], b.Cols[4]
-	for i := range b.N {
-		k.put(i, key.Bin(i))
-		if k.boxed {
-			k.shownAt = append(k.shownAt, int32(len(k.shown)))
-			k.shown = append(k.shown, shown.Bin(i)...)
-		}
-	}
-	if k.boxed {
-		k.shownAt = append(k.shownAt, int32(len(k.shown)))
-	}
-	if cap(t.found) < b.N {
-		t.found = make([]uint32, b.N)
-	}
-	found := t.found[:b.N]
+	k.load(b.Cols[colKey], b.Cols[colLook], b.Cols[colHash].Ints)
+	t.found = resize(t.found, b.N)
 	t.groups.keepEnds(t.window.width)
-	t.groups.find(k, starts, ends, found)
-	cols := b.Cols[5:]
-	for _, s := range t.states {
+	t.groups.find(k, starts, ends, t.found)
+	cols := b.Cols[colStates:]
+	for i, s := range t.states {
 		s.grow(t.groups.n)
-		n := len(s.stateSchema())
-		if err := s.merge(found, cols[:n]); err != nil {
-			return err
+		if err := s.merge(t.found, cols[:t.agg.widths[i]]); err != nil {
+			return fmt.Errorf("aggregate %q: %w", t.agg.aggs[i].Name, err)
 		}
-		cols = cols[n:]
+		cols = cols[t.agg.widths[i]:]
 	}
 	return nil
 }

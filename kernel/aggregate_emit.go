@@ -21,7 +21,7 @@ import (
 // same time. An error is out's, the disk's, or that of an aggregate that has no result.
 func (a *Aggregation) Emit(ctx context.Context, group int, tables []*Table, s *Spill, batchRows int, memLimit int64,
 	out func(*column.Batch) error) error {
-	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out}
+	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out, partials: a.newPartials()}
 	for _, t := range tables {
 		t.freeze()
 		if len(t.byKey[group]) > 0 {
@@ -47,6 +47,7 @@ type emitter struct {
 	spill     *Spill
 	spilled   bool // so does the spill
 	reader    spillReader
+	partials  *partials
 	batchRows int
 	limit     int64
 	out       func(*column.Batch) error
@@ -60,10 +61,8 @@ type hashPart struct {
 
 func (p hashPart) has(hash uint64) bool { return hash>>(64-p.bits) == p.prefix }
 
-const (
-	splitBits = 3  // a part that takes too much memory is divided by that many bits
-	maxBits   = 56 // a part of that many is not divided further
-)
+// splitBits is by how many bits a part is divided that takes too much memory.
+const splitBits = 3
 
 // errTooLarge says that a part takes more than the limit.
 var errTooLarge = errors.New("part is too large")
@@ -142,7 +141,7 @@ func (t *Table) within(group int, p hashPart) (ids []uint32) {
 // which they came.
 func (e *emitter) mergeAll(t *Table, p hashPart) error {
 	add := func(b *column.Batch) error {
-		if err := t.merge(b, b.Cols[1].Ints, b.Cols[2].Ints); err != nil {
+		if err := t.merge(b, b.Cols[colStart].Ints, b.Cols[colEnd].Ints); err != nil {
 			return err
 		}
 		return e.checkSize(t, p)
@@ -161,8 +160,8 @@ func (e *emitter) mergeAll(t *Table, p hashPart) error {
 	for _, from := range e.tables {
 		ids := from.within(e.group, p)
 		for len(ids) > 0 {
-			n := min(len(ids), exportRows)
-			if err := add(from.export(ids[:n])); err != nil {
+			n := from.take(ids, exportRows)
+			if err := add(from.export(ids[:n], e.partials)); err != nil {
 				return err
 			}
 			ids = ids[n:]
@@ -171,9 +170,16 @@ func (e *emitter) mergeAll(t *Table, p hashPart) error {
 	return nil
 }
 
+// checkSize refuses a table that takes more than the limit where a division would help.
 func (e *emitter) checkSize(t *Table, p hashPart) error {
-	if t.Bytes() > e.limit && t.groups.n > 1 && p.bits < maxBits {
-		return errTooLarge
+	if t.Bytes() <= e.limit || p.bits+splitBits > 64 {
+		return nil
+	}
+	first := t.groups.keys.at(0).hash
+	for n := 1; n < t.groups.n; n++ {
+		if t.groups.keys.at(uint32(n)).hash != first {
+			return errTooLarge
+		}
 	}
 	return nil
 }
@@ -181,7 +187,7 @@ func (e *emitter) checkSize(t *Table, p hashPart) error {
 // of returns the rows of b that belong to the part.
 func (p hashPart) of(b *column.Batch) *column.Batch {
 	var rows []int32
-	for i, h := range b.Cols[0].Ints {
+	for i, h := range b.Cols[colHash].Ints {
 		if p.has(uint64(h)) {
 			rows = append(rows, int32(i))
 		}
@@ -246,15 +252,18 @@ func (e *emitter) mergeWindows(w, t *Table, ids []uint32, p hashPart) error {
 	var from []uint32
 	var starts, ends []int64
 	flush := func() error {
-		if len(from) == 0 {
-			return nil
+		for at := 0; at < len(from); {
+			n := t.take(from[at:], exportRows)
+			if err := w.merge(t.export(from[at:at+n], e.partials), starts[at:at+n], ends[at:at+n]); err != nil {
+				return err
+			}
+			if err := e.checkSize(w, p); err != nil {
+				return err
+			}
+			at += n
 		}
-		err := w.merge(t.export(from), starts, ends)
 		from, starts, ends = from[:0], starts[:0], ends[:0]
-		if err != nil {
-			return err
-		}
-		return e.checkSize(w, p)
+		return nil
 	}
 	put := func(id uint32, start, end int64) error {
 		from, starts, ends = append(from, id), append(starts, start), append(ends, end)
@@ -323,7 +332,7 @@ func (e *emitter) finish(ctx context.Context, t *Table, ids []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(len(ids), e.batchRows)
+		n := t.take(ids, e.batchRows)
 		b, err := t.results(ids[:n])
 		if err != nil {
 			return err

@@ -118,9 +118,11 @@ func (e *extreme) stateSchema() column.Schema {
 	return column.Schema{{Name: "best", Type: column.IntType}}
 }
 
-func (e *extreme) export(groups []uint32) []*column.Vector {
-	return []*column.Vector{intColumn(column.IntType, len(groups), func(i int) int64 { return *e.best.at(groups[i]) })}
+func (e *extreme) export(groups []uint32, cols []*column.Vector) {
+	exportInts(&e.best, groups, cols[0])
 }
+
+func (e *extreme) weight(uint32) int { return 0 }
 
 func (e *extreme) merge(groups []uint32, cols []*column.Vector) error {
 	for i, g := range groups {
@@ -148,7 +150,10 @@ func (e *extreme) finish(groups []uint32) (*column.Vector, int, error) {
 			v.Bools[i] = *e.best.at(g)^flip != 0
 		}
 	default:
-		return intColumn(v.Type, v.N, func(i int) int64 { return *e.best.at(groups[i]) ^ flip }), 0, nil
+		exportInts(&e.best, groups, v)
+		for i := range v.Ints {
+			v.Ints[i] ^= flip
+		}
 	}
 	return v, 0, nil
 }
@@ -202,15 +207,17 @@ func (e *extremeBin) stateSchema() column.Schema {
 	return column.Schema{{Name: "best", Type: e.arg.NotNull()}}
 }
 
-func (e *extremeBin) export(groups []uint32) []*column.Vector {
-	v := &column.Vector{Type: e.arg.NotNull(), N: len(groups), Offsets: make([]int32, len(groups)+1)}
+func (e *extremeBin) export(groups []uint32, cols []*column.Vector) {
+	v := cols[0]
+	offsets := binOf(v, len(groups))
 	for i, g := range groups {
 		best := e.best.at(g)
 		v.Data = append(v.Data, e.arena.get(best.ref, int(best.size))...)
-		v.Offsets[i+1] = int32(len(v.Data))
+		offsets[i] = int32(len(v.Data))
 	}
-	return []*column.Vector{v}
 }
+
+func (e *extremeBin) weight(group uint32) int { return int(e.best.at(group).size) }
 
 func (e *extremeBin) merge(groups []uint32, cols []*column.Vector) error {
 	for i, g := range groups {
@@ -220,7 +227,9 @@ func (e *extremeBin) merge(groups []uint32, cols []*column.Vector) error {
 }
 
 func (e *extremeBin) finish(groups []uint32) (*column.Vector, int, error) {
-	return e.export(groups)[0], 0, nil
+	v := &column.Vector{Type: e.arg.NotNull()}
+	e.export(groups, []*column.Vector{v})
+	return v, 0, nil
 }
 
 func (e *extremeBin) bytes() int64 { return int64(e.best.used)*16 + e.arena.bytes }
@@ -315,13 +324,15 @@ func (e *extremeAny) stateSchema() column.Schema {
 	return column.Schema{{Name: "best", Type: column.AnyType}}
 }
 
-func (e *extremeAny) export(groups []uint32) []*column.Vector {
-	v := &column.Vector{Type: column.AnyType, N: len(groups), Boxed: make([]column.Value, len(groups))}
+func (e *extremeAny) export(groups []uint32, cols []*column.Vector) {
+	v := cols[0]
+	v.N, v.Boxed = len(groups), resize(v.Boxed, len(groups))
 	for i, g := range groups {
 		v.Boxed[i] = *e.best.at(g)
 	}
-	return []*column.Vector{v}
 }
+
+func (e *extremeAny) weight(group uint32) int { return int(valueBytes(*e.best.at(group))) }
 
 func (e *extremeAny) merge(groups []uint32, cols []*column.Vector) error {
 	for i, g := range groups {
@@ -333,7 +344,9 @@ func (e *extremeAny) merge(groups []uint32, cols []*column.Vector) error {
 }
 
 func (e *extremeAny) finish(groups []uint32) (*column.Vector, int, error) {
-	v, err := column.Convert(e.export(groups)[0], e.arg.NotNull())
+	boxed := &column.Vector{Type: column.AnyType}
+	e.export(groups, []*column.Vector{boxed})
+	v, err := column.Convert(boxed, e.arg.NotNull())
 	return v, 0, err
 }
 

@@ -2,9 +2,11 @@ package kernel
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/expr"
 )
 
 // lister is group and concat: the values of a group by event time, then by their place in the source. Values that share both (a row
@@ -110,9 +112,10 @@ func (l *lister) cut() {
 	l.last = logChunk{}
 }
 
-func (l *lister) lastBytes() int64 { return int64(len(l.last.groups))*(4+24) + l.values.Bytes() }
+func (l *lister) lastBytes() int64 { return int64(len(l.last.groups))*(4+24+8) + l.values.Bytes() }
 
-func (l *lister) bytes() int64 { return l.size + l.lastBytes() + int64(l.groups)*4 }
+// bytes counts the order that freeze makes, too.
+func (l *lister) bytes() int64 { return l.size + l.lastBytes() + int64(l.groups)*8 }
 
 func (l *lister) reset() {
 	l.groups, l.chunks, l.last, l.size, l.order, l.first = 0, nil, logChunk{}, 0, nil, nil
@@ -163,27 +166,34 @@ func (l *lister) stateSchema() column.Schema {
 		{Name: "row", Type: column.IntType}, {Name: "value", Type: l.arg}}))}}
 }
 
-func (l *lister) export(groups []uint32) []*column.Vector {
-	t := l.stateSchema()[0].Type
-	out := &column.Vector{Type: t, N: len(groups), Offsets: make([]int32, 1, len(groups)+1)}
-	var times, sources, seqs, rows []int64
+func (l *lister) export(groups []uint32, cols []*column.Vector) {
+	out := cols[0]
+	out.N, out.Offsets = len(groups), append(out.Offsets[:0], 0)
+	var ints [4][]int64
 	values := column.NewBuilder(l.arg)
 	for _, g := range groups {
 		for _, ref := range l.entries(g) {
 			c := &l.chunks[ref.chunk]
 			s := c.stamps[ref.row]
-			times, sources, seqs, rows = append(times, s.time), append(sources, int64(s.source)), append(seqs, s.seq), append(rows, int64(s.row))
+			for i, x := range [4]int64{s.time, int64(s.source), s.seq, int64(s.row)} {
+				ints[i] = append(ints[i], x)
+			}
 			values.AppendFrom(c.values, int(ref.row))
 		}
-		out.Offsets = append(out.Offsets, int32(len(times)))
+		out.Offsets = append(out.Offsets, int32(values.Len()))
 	}
-	row := &column.Vector{Type: *t.Elem, N: len(times)}
-	for _, ints := range [][]int64{times, sources, seqs, rows} {
-		row.Children = append(row.Children, &column.Vector{Type: column.IntType, N: len(ints), Ints: ints})
+	row := &column.Vector{Type: *out.Type.Elem, N: values.Len()}
+	for _, x := range ints {
+		row.Children = append(row.Children, &column.Vector{Type: column.IntType, N: len(x), Ints: x})
 	}
 	row.Children = append(row.Children, values.Finish())
 	out.Children = []*column.Vector{row}
-	return []*column.Vector{out}
+}
+
+// weight takes all values for equally large.
+func (l *lister) weight(group uint32) int {
+	n := int64(l.first[group+1] - l.first[group])
+	return int(n * (l.size/int64(max(1, len(l.order))) + 8))
 }
 
 func (l *lister) merge(groups []uint32, cols []*column.Vector) error {
@@ -198,6 +208,11 @@ func (l *lister) merge(groups []uint32, cols []*column.Vector) error {
 	return nil
 }
 
+// listBytes is the most that the lists of a batch may take: offsets are of 31 bits.
+const listBytes = math.MaxInt32
+
+var errListSize = &expr.Exception{Class: "OverflowError", Msg: "list takes more than 2 GiB"}
+
 // finish returns the lists of values, or with concat the elements of all lists as one.
 func (l *lister) finish(groups []uint32) (*column.Vector, int, error) {
 	elem := l.arg
@@ -210,7 +225,10 @@ func (l *lister) finish(groups []uint32) (*column.Vector, int, error) {
 	values := column.NewBuilder(elem)
 	out := &column.Vector{Type: column.ListOf(elem), N: len(groups), Offsets: make([]int32, 1, len(groups)+1)}
 	for i, g := range groups {
-		for _, ref := range l.entries(g) {
+		for k, ref := range l.entries(g) {
+			if k&0xfff == 0 && values.Bytes() > listBytes/2 && l.weight(g) > listBytes/2 {
+				return nil, i, errListSize
+			}
 			v, r := l.chunks[ref.chunk].values, int(ref.row)
 			switch {
 			case !l.concat:

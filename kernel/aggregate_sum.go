@@ -117,7 +117,7 @@ func (s *summer) stateSchema() column.Schema {
 	if s.hasReal {
 		add("float_low", column.IntType)
 		add("float_high", column.IntType)
-		add("unit", column.IntType)
+		add("below", column.IntType)
 		add("wide", column.BytesType)
 	}
 	if s.hasInts && s.hasReal {
@@ -129,40 +129,41 @@ func (s *summer) stateSchema() column.Schema {
 	return schema
 }
 
-func (s *summer) export(groups []uint32) (cols []*column.Vector) {
+func (s *summer) export(groups []uint32, cols []*column.Vector) {
 	n := len(groups)
 	if s.hasInts {
-		cols = append(cols,
-			intColumn(column.IntType, n, func(i int) int64 { return int64(s.ints.at(groups[i]).lo) }),
-			intColumn(column.IntType, n, func(i int) int64 { return int64(s.ints.at(groups[i]).hi) }))
+		low, high := intsOf(cols[0], n), intsOf(cols[1], n)
+		for i, g := range groups {
+			sum := s.ints.at(g)
+			low[i], high[i] = int64(sum.lo), int64(sum.hi)
+		}
+		cols = cols[2:]
 	}
 	if s.hasReal {
-		sums := &s.floats.sums
-		wide := &column.Vector{Type: column.BytesType, N: n, Offsets: make([]int32, n+1)}
+		low, high, below, wide := intsOf(cols[0], n), intsOf(cols[1], n), intsOf(cols[2], n), binOf(cols[3], n)
 		for i, g := range groups {
-			if w := sums.at(g).wide; w > 0 {
-				wide.Data = s.floats.wide[w-1].append(wide.Data)
+			sum := s.floats.sums.at(g)
+			low[i], high[i], below[i] = int64(sum.lo), int64(sum.hi), int64(sum.below)
+			if sum.wide > 0 {
+				cols[3].Data = s.floats.wide[sum.wide-1].append(cols[3].Data)
 			}
-			wide.Offsets[i+1] = int32(len(wide.Data))
+			wide[i] = int32(len(cols[3].Data))
 		}
-		cols = append(cols,
-			intColumn(column.IntType, n, func(i int) int64 { return int64(sums.at(groups[i]).lo) }),
-			intColumn(column.IntType, n, func(i int) int64 { return int64(sums.at(groups[i]).hi) }),
-			intColumn(column.IntType, n, func(i int) int64 { return int64(sums.at(groups[i]).below) }),
-			wide)
+		cols = cols[4:]
 	}
 	if s.hasInts && s.hasReal {
-		v := &column.Vector{Type: column.BoolType, N: n, Bools: make([]bool, n)}
+		real := boolsOf(cols[0], n)
 		for i, g := range groups {
-			v.Bools[i] = *s.real.at(g)
+			real[i] = *s.real.at(g)
 		}
-		cols = append(cols, v)
+		cols = cols[1:]
 	}
 	if s.mean {
-		cols = append(cols, intColumn(column.IntType, n, func(i int) int64 { return *s.counts.at(groups[i]) }))
+		exportInts(&s.counts, groups, cols[0])
 	}
-	return cols
 }
+
+func (s *summer) weight(uint32) int { return 0 }
 
 func (s *summer) merge(groups []uint32, cols []*column.Vector) error {
 	if s.hasInts {

@@ -18,8 +18,11 @@ type aggregator interface {
 	add(groups []uint32, rows []int32, v *column.Vector, at *place) (bad int, err error)
 	// stateSchema says what columns a state is written as.
 	stateSchema() column.Schema
-	// export returns the states of those groups as columns. It may run at the same time as others.
-	export(groups []uint32) []*column.Vector
+	// export writes the states of those groups to columns of the state schema, whose memory it reuses. It may run at the same time as
+	// others.
+	export(groups []uint32, cols []*column.Vector)
+	// weight is roughly how many bytes the state of a group takes as columns, above a few words.
+	weight(group uint32) int
 	// merge adds the states in row i of cols to groups[i].
 	merge(groups []uint32, cols []*column.Vector) error
 	// finish returns the results of those groups. An error is that of groups[bad].
@@ -123,9 +126,11 @@ func (c *counter) stateSchema() column.Schema {
 	return column.Schema{{Name: "count", Type: column.IntType}}
 }
 
-func (c *counter) export(groups []uint32) []*column.Vector {
-	return []*column.Vector{intColumn(column.IntType, len(groups), func(i int) int64 { return *c.counts.at(groups[i]) })}
+func (c *counter) export(groups []uint32, cols []*column.Vector) {
+	exportInts(&c.counts, groups, cols[0])
 }
+
+func (c *counter) weight(uint32) int { return 0 }
 
 func (c *counter) merge(groups []uint32, cols []*column.Vector) error {
 	for i, g := range groups {
@@ -135,20 +140,44 @@ func (c *counter) merge(groups []uint32, cols []*column.Vector) error {
 }
 
 func (c *counter) finish(groups []uint32) (*column.Vector, int, error) {
-	return c.export(groups)[0], 0, nil
+	v := &column.Vector{Type: column.IntType}
+	exportInts(&c.counts, groups, v)
+	return v, 0, nil
 }
 
 func (c *counter) bytes() int64 { return int64(c.counts.used) * 8 }
 func (c *counter) freeze()      {}
 func (c *counter) reset()       { c.counts.reset() }
 
-// intColumn makes a column of n whole numbers.
-func intColumn(t column.Type, n int, at func(i int) int64) *column.Vector {
-	v := &column.Vector{Type: t, N: n, Ints: make([]int64, n)}
-	for i := range v.Ints {
-		v.Ints[i] = at(i)
+// resize returns a slice of length n, in the memory of s if that suffices.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
 	}
-	return v
+	return s[:n]
+}
+
+// intsOf, boolsOf and binOf make v a column of n rows, in the memory that it has, and return what is to be filled.
+func intsOf(v *column.Vector, n int) []int64 {
+	v.N, v.Ints = n, resize(v.Ints, n)
+	return v.Ints
+}
+
+func boolsOf(v *column.Vector, n int) []bool {
+	v.N, v.Bools = n, resize(v.Bools, n)
+	return v.Bools
+}
+
+func binOf(v *column.Vector, n int) (offsets []int32) {
+	v.N, v.Data, v.Offsets = n, v.Data[:0], resize(v.Offsets, n+1)
+	v.Offsets[0] = 0
+	return v.Offsets[1:]
+}
+
+func exportInts(from *paged[int64], groups []uint32, v *column.Vector) {
+	for i, out := 0, intsOf(v, len(groups)); i < len(out); i++ {
+		out[i] = *from.at(groups[i])
+	}
 }
 
 // truth is all and any: whether a value that decides was seen, one that is false or true.
@@ -190,17 +219,16 @@ func (a *truth) stateSchema() column.Schema {
 	return column.Schema{{Name: "decided", Type: column.BoolType}}
 }
 
-func (a *truth) export(groups []uint32) []*column.Vector {
-	return []*column.Vector{a.column(groups, true)}
-}
+func (a *truth) export(groups []uint32, cols []*column.Vector) { a.fill(groups, cols[0], true) }
 
-// column says for each group whether it is decided as want says.
-func (a *truth) column(groups []uint32, want bool) *column.Vector {
-	v := &column.Vector{Type: column.BoolType, N: len(groups), Bools: make([]bool, len(groups))}
+func (a *truth) weight(uint32) int { return 0 }
+
+// fill says for each group whether it is decided as want says.
+func (a *truth) fill(groups []uint32, v *column.Vector, want bool) {
+	out := boolsOf(v, len(groups))
 	for i, g := range groups {
-		v.Bools[i] = *a.decided.at(g) == want
+		out[i] = *a.decided.at(g) == want
 	}
-	return v
 }
 
 func (a *truth) merge(groups []uint32, cols []*column.Vector) error {
@@ -213,7 +241,9 @@ func (a *truth) merge(groups []uint32, cols []*column.Vector) error {
 }
 
 func (a *truth) finish(groups []uint32) (*column.Vector, int, error) {
-	return a.column(groups, a.any), 0, nil
+	v := &column.Vector{Type: column.BoolType}
+	a.fill(groups, v, a.any)
+	return v, 0, nil
 }
 
 func (a *truth) bytes() int64 { return int64(a.decided.used) }

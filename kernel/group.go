@@ -264,7 +264,7 @@ func (g *groups) keepEnds(width int64) {
 // bytes returns the memory that the groups take.
 func (g *groups) bytes() int64 {
 	n := int64(g.n)
-	size := int64(len(g.slots))*8 + n*32 + g.arena.bytes
+	size := int64(len(g.slots))*8 + n*(32+4) + g.arena.bytes // 4: see Table.freeze
 	if g.ending {
 		size += n * 8
 	}

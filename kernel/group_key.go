@@ -114,6 +114,26 @@ func (k *keys) encode(cols []*column.Vector, rows []int32) {
 	}
 }
 
+// load takes keys that were exported: their canonical forms, their looks and their hashes.
+func (k *keys) load(key, looks *column.Vector, hashes []int64) {
+	k.reset(key.N)
+	for i := range key.N {
+		k.hash[i] = uint64(hashes[i])
+		if p := key.Bin(i); len(p) <= shortKey {
+			k.w0[i], k.w1[i] = packKey(p)
+		} else {
+			k.putLong(i, p)
+		}
+	}
+	if k.boxed {
+		for i := range key.N {
+			k.shownAt = append(k.shownAt, int32(len(k.shown)))
+			k.shown = append(k.shown, looks.Bin(i)...)
+		}
+		k.shownAt = append(k.shownAt, int32(len(k.shown)))
+	}
+}
+
 // look returns how key i looks, or nil where its canonical form tells.
 func (k *keys) look(i int) []byte {
 	if !k.boxed {
@@ -136,9 +156,13 @@ func (k *keys) put(i int, key []byte) {
 		k.hash[i] = hashWords(k.w0[i], k.w1[i])
 		return
 	}
+	k.putLong(i, key)
+	k.hash[i] = hashBytes(key)
+}
+
+func (k *keys) putLong(i int, key []byte) {
 	k.w0[i], k.w1[i] = uint64(len(k.long)), longMark|uint64(len(key))
 	k.long = append(k.long, key...)
-	k.hash[i] = hashBytes(key)
 }
 
 // longKey returns the bytes of key i, which is long.

@@ -67,12 +67,13 @@ func (t *Table) Spill(s *Spill) error {
 	defer s.mu.Unlock()
 	buf := bufio.NewWriterSize(io.NewOffsetWriter(s.file, s.size), spillBuffer)
 	var block []byte
+	parts := t.agg.newPartials()
 	at := s.size
 	for k, ids := range t.byKey {
 		begin := at
 		for len(ids) > 0 {
-			n := min(len(ids), exportRows)
-			block = column.AppendBatch(append(block[:0], make([]byte, 8)...), t.export(ids[:n]), t.agg.state)
+			n := t.take(ids, exportRows)
+			block = column.AppendBatch(append(block[:0], make([]byte, 8)...), t.export(ids[:n], parts), t.agg.state)
 			binary.LittleEndian.PutUint64(block, uint64(len(block)-8))
 			if _, err := buf.Write(block); err != nil {
 				return spillError("write", s.file.Name(), err)
