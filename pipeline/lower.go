@@ -29,7 +29,7 @@ func (c *compiler) lower() {
 }
 
 // lowerLeaf adds the nodes of a leaf to the plan, after those that it reads. Where an input cannot be had, only the
-// configuration is checked.
+// configuration and the syntax of its expressions are checked.
 func (c *compiler) lowerLeaf(s *step) {
 	if s.result.done {
 		return
@@ -44,6 +44,7 @@ func (c *compiler) lowerLeaf(s *step) {
 	}
 	in, fed := c.inputsOf(s)
 	if !fed || !ok || s.windowing != nil && !s.windowing.ok {
+		catalog.CheckSyntax(s.transform, s.config, c.problems)
 		return
 	}
 	c.at(s, "")
