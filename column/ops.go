@@ -120,9 +120,11 @@ func Compact(b *Batch) *Batch {
 }
 
 // Convert returns v as a vector of type to, which has to hold all values of v's type: the same type, nullable or
-// not; Any; a wider row, by field name; lists and maps of such. Null becomes a null of any type. It copies only what it must.
+// not; Any; a wider row, by field name; lists and maps of such. Null becomes a null of any type, and an Int the nearest Float. It copies
+// only what it must.
 //
-// A vector without nulls may become not nullable. An error means that the types do not fit.
+// A vector without nulls may become not nullable, and an Any whose values all fit takes their type. An error means that the types do
+// not fit.
 func Convert(v *Vector, to Type) (*Vector, error) {
 	from := v.Type
 	switch {
@@ -130,6 +132,10 @@ func Convert(v *Vector, to Type) (*Vector, error) {
 		return v, nil
 	case to.Kind == Any:
 		return box(v), nil
+	case v.N == 0: // such as the elements of lists that are all empty
+		return NewBuilder(to).Finish(), nil
+	case from.Kind == Int && to.Kind == Float && (to.Nullable || !hasNull(v)):
+		return intsToFloats(v, to), nil
 	case from.Kind == Null && to.MayBeNull():
 		b := NewBuilder(to)
 		for range v.N {
@@ -166,6 +172,14 @@ func Convert(v *Vector, to Type) (*Vector, error) {
 		}
 	}
 	return &out, nil
+}
+
+func intsToFloats(v *Vector, to Type) *Vector {
+	out := &Vector{Type: to, N: v.N, Valid: v.Valid, Floats: make([]float64, v.N)}
+	for i, x := range v.Ints[:v.N] {
+		out.Floats[i] = float64(x)
+	}
+	return out
 }
 
 func hasNull(v *Vector) bool {
