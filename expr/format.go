@@ -334,6 +334,9 @@ func grouped(digits string, group int, separator byte, least int) string {
 	return strings.Join(groups, string(rune(separator)))
 }
 
+// maxDigits is beyond the last digit of any float that is not 0.
+const maxDigits = 1100
+
 // floatText writes a float that is not negative as Python's C code does. Verbs are e f g (and in capitals) and r, the
 // shortest text. dot adds ".0" to whole numbers; alternate keeps the point and trailing zeros.
 func floatText(v float64, verb byte, precision int, dot, alternate bool) string {
@@ -346,12 +349,15 @@ func floatText(v float64, verb byte, precision int, dot, alternate bool) string 
 	case math.IsInf(v, 0):
 		text = "inf"
 	case verb == 'f':
-		text = strconv.FormatFloat(v, 'f', precision, 64)
+		text = strconv.FormatFloat(v, 'f', min(precision, maxDigits), 64) + strings.Repeat("0", max(precision-maxDigits, 0))
 		if alternate && precision == 0 {
 			text += "."
 		}
 	case verb == 'e':
-		text = strconv.FormatFloat(v, 'e', precision, 64)
+		text = strconv.FormatFloat(v, 'e', min(precision, maxDigits), 64)
+		if precision > maxDigits {
+			text = strings.Replace(text, "e", strings.Repeat("0", precision-maxDigits)+"e", 1)
+		}
 		if alternate && precision == 0 {
 			text = strings.Replace(text, "e", ".e", 1)
 		}
@@ -370,12 +376,14 @@ func generalText(v float64, shortest bool, precision int, dot, alternate bool) s
 	if shortest {
 		precision, most = 0, 17
 	}
-	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', precision-1, 64), "e")
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', min(precision-1, maxDigits), 64), "e")
 	point, _ := strconv.Atoi(exponent)
 	point++
 	digits := strings.Replace(mantissa, ".", "", 1)
 	if !alternate || shortest {
 		digits = strings.TrimRight(digits, "0")
+	} else {
+		digits += strings.Repeat("0", max(precision-1-maxDigits, 0))
 	}
 	if digits == "" {
 		digits = "0"
