@@ -26,7 +26,7 @@ type Span int64
 const (
 	MinInstant Instant = math.MinInt64 / 1000
 	MaxInstant Instant = math.MaxInt64 / 1000
-	// EndOfGlobalWindow is the output timestamp of groups in the global window: a day before MaxInstant.
+	// EndOfGlobalWindow is where the global window ends, a day before MaxInstant; its groups have the instant before.
 	EndOfGlobalWindow Instant = MaxInstant - 24*60*60*1000
 )
 

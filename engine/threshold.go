@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/kernel"
 	"github.com/leat-project/leat/plan"
 )
 
@@ -38,7 +39,7 @@ func (t *threshold) rows(w plan.Windowing, b *column.Batch) {
 		return
 	}
 	b.Each(func(i int) {
-		eachWindow(w, b, i, func(start, end int64) { t.at(span{start, end}).rows++ })
+		kernel.EachWindow(w, b, i, func(start, end int64) { t.at(span{start, end}).rows++ })
 	})
 }
 
@@ -53,7 +54,7 @@ func (t *threshold) failed(w plan.Windowing, b *column.Batch, row int) {
 		t.at(span{}).errors++
 		return
 	}
-	eachWindow(w, b, row, func(start, end int64) { t.at(span{start, end}).errors++ })
+	kernel.EachWindow(w, b, row, func(start, end int64) { t.at(span{start, end}).errors++ })
 }
 
 // badRecord counts a record that could not be decoded, which has no window yet.

@@ -2,32 +2,11 @@ package engine
 
 import (
 	"context"
+
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/kernel"
 	"github.com/leat-project/leat/plan"
 )
-
-// eachWindow calls f with each window that row i is in: its own where it carries one, else those that follow from
-// its event time.
-func eachWindow(w plan.Windowing, b *column.Batch, i int, f func(start, end int64)) {
-	if b.Starts != nil {
-		f(b.Starts[i], b.Ends[i])
-		return
-	}
-	t := int64(b.Time(i))
-	switch w.Kind {
-	case plan.Global:
-		f(int64(column.MinInstant), int64(column.EndOfGlobalWindow)+1)
-	case plan.Fixed:
-		start := plan.FloorStart(t, w.Size, w.Offset)
-		f(start, start+w.Size)
-	case plan.Sessions:
-		f(t, t+w.Gap)
-	case plan.Sliding:
-		for start := plan.FloorStart(t, w.Period, w.Offset); start > t-w.Size; start -= w.Period {
-			f(start, start+w.Size)
-		}
-	}
-}
 
 // perWindow returns b with each row taken once for each of its windows, and the windows as columns.
 func perWindow(w plan.Windowing, b *column.Batch) *column.Batch {
@@ -37,7 +16,7 @@ func perWindow(w plan.Windowing, b *column.Batch) *column.Batch {
 	var rows []int32
 	var starts, ends []int64
 	b.Each(func(i int) {
-		eachWindow(w, b, i, func(start, end int64) {
+		kernel.EachWindow(w, b, i, func(start, end int64) {
 			rows, starts, ends = append(rows, int32(i)), append(starts, start), append(ends, end)
 		})
 	})

@@ -314,7 +314,7 @@ func (e *emitter) windowsOfKey(t *Table, ids []uint32, put func(id uint32, start
 			continue
 		}
 		var err error
-		w.slidingStarts(start, func(s int64) {
+		eachSliding(w.Windowing, start, func(s int64) {
 			if err == nil {
 				err = put(id, s, s+w.Size)
 			}

@@ -204,7 +204,7 @@ func (c *aggCase) naive(rows []testRow) []string {
 		case c.explicit:
 			add(key, r.start, r.end, i)
 		case w.Kind == plan.Global:
-			add(key, int64(column.MinInstant), int64(column.EndOfGlobalWindow)+1, i)
+			add(key, int64(column.MinInstant), int64(column.EndOfGlobalWindow), i)
 		case w.Kind == plan.Sessions:
 			add(key, r.time, r.time+w.Gap, i)
 		default:

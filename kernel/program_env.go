@@ -47,8 +47,9 @@ func (e *BatchEnv) Row() *column.RowValue { return rowOf(e.b, e.names, e.row) }
 
 // Meta returns one of expr.MetaNames, or nil for another name.
 func (e *BatchEnv) Meta(name string) column.Value {
-	start, end := WindowOf(e.b, e.port, e.row)
-	global := e.port == nil || e.port.Window.Kind == plan.Global
+	w := windowing(e.port)
+	from, to := WindowOf(w, e.b, e.row)
+	start, end, global := column.Instant(from), column.Instant(to), w.Kind == plan.Global
 	switch name {
 	case "timestamp":
 		return e.b.Time(e.row)
@@ -101,27 +102,12 @@ func seconds(t column.Instant) string {
 	return expr.Repr(f)
 }
 
-// WindowOf returns the window [start, end) of row i: what the batch says, or what follows from the row's event time
-// and the windowing of its port. A row that is in several sliding windows and carries none is told the last.
-func WindowOf(b *column.Batch, port *plan.Port, i int) (start, end column.Instant) {
-	if b.Starts != nil && b.Ends != nil {
-		return column.Instant(b.Starts[i]), column.Instant(b.Ends[i])
-	}
+// windowing returns how the rows of a port are windowed: in the global window where there is no port.
+func windowing(port *plan.Port) plan.Windowing {
 	if port == nil {
-		return column.MinInstant, column.EndOfGlobalWindow
+		return plan.Windowing{}
 	}
-	t, w := int64(b.Time(i)), port.Window
-	switch {
-	case w.Kind == plan.Fixed && w.Size > 0:
-		s := plan.FloorStart(t, w.Size, w.Offset)
-		return column.Instant(s), column.Instant(s + w.Size)
-	case w.Kind == plan.Sliding && w.Period > 0:
-		s := plan.FloorStart(t, w.Period, w.Offset)
-		return column.Instant(s), column.Instant(s + w.Size)
-	case w.Kind == plan.Sessions:
-		return column.Instant(t), column.Instant(t + w.Gap)
-	}
-	return column.MinInstant, column.EndOfGlobalWindow
+	return port.Window
 }
 
 // RowOf boxes row i of a batch of that schema.

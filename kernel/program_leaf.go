@@ -94,16 +94,16 @@ func (s *metaStep) eval(x *frame) (*column.Vector, bitset) {
 // derive computes what the batch does not say.
 func (s *metaStep) derive(x *frame) {
 	s.own = grow(s.own, x.n)
-	ints := s.own
+	ints, w := s.own, windowing(x.port)
 	s.out.Ints = ints
 	for i := range ints {
-		switch start, end := WindowOf(x.b, x.port, i); s.name {
+		switch start, end := WindowOf(w, x.b, i); s.name {
 		case "timestamp":
 			ints[i] = int64(x.b.Time(i))
 		case "window_start":
-			ints[i] = int64(start)
+			ints[i] = start
 		default:
-			ints[i] = int64(end)
+			ints[i] = end
 		}
 	}
 }

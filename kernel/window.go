@@ -5,8 +5,42 @@ import (
 	"github.com/leat-project/leat/plan"
 )
 
-// globalEnd is the end of the global window, so that the output time of its groups, the end less 1 ms, is EndOfGlobalWindow.
-const globalEnd = int64(column.EndOfGlobalWindow) + 1
+// WindowOf returns the window [start, end) of row i: what the batch says, or what follows from the row's event time.
+// A row that is in several sliding windows and carries none is told the last.
+func WindowOf(w plan.Windowing, b *column.Batch, i int) (start, end int64) {
+	if b.Starts != nil {
+		return b.Starts[i], b.Ends[i]
+	}
+	t := int64(b.Time(i))
+	switch w.Kind {
+	case plan.Fixed:
+		start = plan.FloorStart(t, w.Size, w.Offset)
+		return start, start + w.Size
+	case plan.Sliding:
+		start = plan.FloorStart(t, w.Period, w.Offset)
+		return start, start + w.Size
+	case plan.Sessions:
+		return t, t + w.Gap
+	}
+	return int64(column.MinInstant), int64(column.EndOfGlobalWindow)
+}
+
+// EachWindow calls f with each window [start, end) that row i is in, the last to start first: WindowOf, and the other
+// sliding windows where the batch does not say which.
+func EachWindow(w plan.Windowing, b *column.Batch, i int, f func(start, end int64)) {
+	if b.Starts == nil && w.Kind == plan.Sliding {
+		eachSliding(w, int64(b.Time(i)), func(start int64) { f(start, start+w.Size) })
+		return
+	}
+	f(WindowOf(w, b, i))
+}
+
+// eachSliding calls f with the start of each sliding window that holds the instant t, or the slice that begins there.
+func eachSliding(w plan.Windowing, t int64, f func(start int64)) {
+	for s := plan.FloorStart(t, w.Period, w.Offset); s > t-w.Size; s -= w.Period {
+		f(s)
+	}
+}
 
 // windows assigns rows to windows, for grouping. A row of sliding windows goes to the one slice that holds it: slices divide
 // windows, and are put together when groups are emitted.
@@ -22,7 +56,7 @@ func newWindows(w plan.Windowing) windows {
 	out := windows{Windowing: w}
 	switch w.Kind {
 	case plan.Global:
-		out.width = globalEnd - int64(column.MinInstant)
+		out.width = int64(column.EndOfGlobalWindow) - int64(column.MinInstant)
 	case plan.Fixed:
 		out.width = w.Size
 	case plan.Sliding:
@@ -87,8 +121,8 @@ func (w *windows) of(b *column.Batch, rows []int32, explicit bool) (_ []int32, s
 func (w *windows) each(b *column.Batch, rows []int32) (_ []int32, starts, ends []int64) {
 	w.rows, w.starts, w.ends = w.rows[:0], w.starts[:0], w.ends[:0]
 	for _, r := range rows {
-		w.slidingStarts(int64(b.Time(int(r))), func(s int64) {
-			w.rows, w.starts, w.ends = append(w.rows, r), append(w.starts, s), append(w.ends, s+w.Size)
+		EachWindow(w.Windowing, b, int(r), func(start, end int64) {
+			w.rows, w.starts, w.ends = append(w.rows, r), append(w.starts, start), append(w.ends, end)
 		})
 	}
 	return w.rows, w.starts, w.ends
@@ -109,12 +143,5 @@ func (w *windows) endsOf(starts []int64) []int64 {
 func fillWith(values []int64, x int64) {
 	for i := range values {
 		values[i] = x
-	}
-}
-
-// slidingStarts calls f with the start of each sliding window that holds the instant t, or the slice that begins there.
-func (w *windows) slidingStarts(t int64, f func(int64)) {
-	for s := plan.FloorStart(t, w.Period, w.Offset); s > t-w.Size; s -= w.Period {
-		f(s)
 	}
 }
