@@ -26,6 +26,9 @@ func newExplodeStep(b base, op *plan.Explode) *explodeStep {
 }
 
 func (s *explodeStep) push(ctx context.Context, b *column.Batch, _ int) error {
+	if len(s.fields) == 1 && b.Cols[s.fields[0]].Type.Kind == column.List {
+		return s.pushList(ctx, b, s.fields[0])
+	}
 	rows := make([]int32, 0, b.Len())
 	elems := make([]*column.Builder, len(s.fields))
 	for k, f := range s.fields {
@@ -51,6 +54,38 @@ func (s *explodeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 			rows = append(rows, int32(i))
 		}
 	})
+	cols := make([]*column.Vector, len(elems))
+	for k := range elems {
+		cols[k] = elems[k].Finish()
+	}
+	return s.finish(ctx, b, failures, rows, cols)
+}
+
+// pushList explodes one column of lists without boxing: the elements are taken from the column beneath.
+func (s *explodeStep) pushList(ctx context.Context, b *column.Batch, field int) error {
+	list := b.Cols[field]
+	var rows, elems []int32
+	var failures []kernel.Failure
+	b.Each(func(i int) {
+		if list.IsNull(i) {
+			_, err := elements(nil)
+			failures = append(failures, kernel.Failure{Row: int32(i), Err: err})
+			return
+		}
+		for k := list.Offsets[i]; k < list.Offsets[i+1]; k++ {
+			rows, elems = append(rows, int32(i)), append(elems, k)
+		}
+	})
+	col, err := column.Convert(column.Gather(list.Children[0], elems), s.n.Out[0].Schema[field].Type)
+	if err != nil {
+		return fmt.Errorf("field %q: %w", s.in.Schema[field].Name, err)
+	}
+	return s.finish(ctx, b, failures, rows, []*column.Vector{col})
+}
+
+// finish sets failures aside and emits the rows that the others explode to: rows[k] of b with the exploded fields from row
+// k of cols.
+func (s *explodeStep) finish(ctx context.Context, b *column.Batch, failures []kernel.Failure, rows []int32, cols []*column.Vector) error {
 	if _, err := s.fail(ctx, b, failures); err != nil {
 		return err
 	}
@@ -61,7 +96,7 @@ func (s *explodeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 	}
 	out := take(&rest, rows)
 	for k, f := range s.fields {
-		out.Cols[f] = elems[k].Finish()
+		out.Cols[f] = cols[k]
 	}
 	return s.emitInBatches(ctx, out)
 }
