@@ -16,11 +16,10 @@ const maxProviderDepth = 50
 
 // provider is a transform that the file defines by a body (type: yaml).
 type provider struct {
-	name     string
-	schema   *catalog.Value // config_schema
-	inputs   bool           // requires_inputs
-	body     *catalog.Value
-	template bool // the body has tags
+	name   string
+	schema *catalog.Value // config_schema
+	inputs bool           // requires_inputs
+	body   *catalog.Value
 }
 
 // refusedProviders are the kinds of provider that leat does not run, with the reason.

@@ -127,7 +127,7 @@ func (s *sink) Open(_ context.Context, schema column.Schema) (catalog.Writer, er
 	root := parquet.NewSchema("row", groupOf(schema))
 	for i := range shards.Len() {
 		out, lock := shards.Container(i)
-		w.files = append(w.files, &shardFile{lock: lock, w: parquet.NewWriter(out, root, parquet.Compression(s.codec), parquet.CreatedBy("leat", "", "")), out: out})
+		w.files = append(w.files, &shardFile{lock: lock, w: parquet.NewGenericWriter[any](out, root, parquet.Compression(s.codec), parquet.CreatedBy("leat", "", "")), out: out})
 	}
 	return w, nil
 }
@@ -145,7 +145,7 @@ type writer struct {
 
 type shardFile struct {
 	lock sync.Locker
-	w    *parquet.Writer
+	w    *parquet.GenericWriter[any]
 	out  io.Writer
 }
 
