@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/leat-project/leat/column"
@@ -200,25 +201,44 @@ func (p hashPart) of(b *column.Batch) *column.Batch {
 	return column.Compact(&out)
 }
 
-// sorted returns the groups sorted by hash, key and window.
+// sorted returns groups of one key group sorted by hash, key and window. Hashes are spread evenly, so that a table of as many buckets as
+// there are groups all but sorts them.
 func (t *Table) sorted(ids []uint32) []uint32 {
 	type entry struct {
 		hash uint64
 		id   uint32
 	}
-	entries := make([]entry, len(ids))
-	for i, n := range ids {
-		entries[i] = entry{t.groups.keys.at(n).hash, n}
+	size := bits.Len(uint(len(ids)))
+	bucket := func(hash uint64) int { return int(hash << 8 >> (64 - size)) } // the first 8 bits are the same
+	ends := make([]uint32, 1<<size)
+	for _, n := range ids {
+		ends[bucket(t.groups.keys.at(n).hash)]++
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.hash != b.hash {
-			if a.hash < b.hash {
-				return -1
-			}
-			return 1
+	sum := uint32(0)
+	for i, n := range ends {
+		ends[i] = sum
+		sum += n
+	}
+	entries := make([]entry, len(ids))
+	for _, n := range ids {
+		hash := t.groups.keys.at(n).hash
+		b := bucket(hash)
+		entries[ends[b]] = entry{hash, n}
+		ends[b]++
+	}
+	byHash := func(a, b entry) int {
+		if c := cmp.Compare(a.hash, b.hash); c != 0 {
+			return c
 		}
 		return t.compare(a.id, b.id)
-	})
+	}
+	from := uint32(0)
+	for _, to := range ends {
+		if to-from > 1 {
+			slices.SortFunc(entries[from:to], byHash)
+		}
+		from = to
+	}
 	out := make([]uint32, len(ids))
 	for i, e := range entries {
 		out[i] = e.id

@@ -82,7 +82,8 @@ type groupKey struct {
 
 // groups finds the group of a key and a window: an open-addressing hash table.
 type groups struct {
-	slots  []uint64 // 0, or 32 bits of the hash and the group's number + 1
+	slots  []uint64 // 0, or 32 bits of the hash and the group's number + 1; sorted by those bits but for what had to move on
+	shift  uint     // the place of a slot is its hash shifted by that much
 	n      int
 	keys   paged[groupKey]
 	ends   paged[int64] // of the windows; empty while they follow from the starts
@@ -104,7 +105,7 @@ type look struct {
 // windows' ends follow from their starts.
 func (g *groups) find(k *keys, starts, ends []int64, out []uint32) {
 	if len(g.slots) == 0 {
-		g.slots = make([]uint64, 256)
+		g.slots, g.shift = make([]uint64, minSlots), 64-minSlotBits
 	}
 	for i := range out {
 		start, end := starts[i], int64(0)
@@ -114,7 +115,7 @@ func (g *groups) find(k *keys, starts, ends []int64, out []uint32) {
 		hash := k.hash[i]
 		x := g.mix(hash, start)
 		mask := uint64(len(g.slots) - 1)
-		for p := x & mask; ; p = (p + 1) & mask {
+		for p := x >> g.shift; ; p = (p + 1) & mask {
 			slot := g.slots[p]
 			if slot == 0 {
 				out[i] = g.insert(x, p, groupKey{hash, start, k.w0[i], k.w1[i]}, end, k, i)
@@ -146,10 +147,16 @@ func (g *groups) find(k *keys, starts, ends []int64, out []uint32) {
 	}
 }
 
+// A table begins with that many slots.
+const (
+	minSlotBits = 8
+	minSlots    = 1 << minSlotBits
+)
+
 // mix returns the bits that a slot is found by.
 func (g *groups) mix(hash uint64, start int64) uint64 {
 	if g.merging {
-		return hash
+		start = 0
 	}
 	return spread(hash, start)
 }
@@ -198,17 +205,17 @@ func (g *groups) add(key groupKey, end int64) uint32 {
 	return n
 }
 
-// rehash doubles the slots. They are found again through the old slots: with merging not every group has one.
+// rehash doubles the slots. The bits that they hold suffice for that, and both are walked from front to back.
 func (g *groups) rehash() {
 	old := g.slots
 	g.slots = make([]uint64, 2*len(old))
+	g.shift--
 	mask := uint64(len(g.slots) - 1)
 	for _, slot := range old {
 		if slot == 0 {
 			continue
 		}
-		r := g.keys.at(uint32(slot) - 1)
-		p := g.mix(r.hash, r.start) & mask
+		p := slot >> g.shift
 		for g.slots[p] != 0 {
 			p = (p + 1) & mask
 		}

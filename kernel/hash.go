@@ -44,8 +44,9 @@ func hashBytes(p []byte) uint64 {
 	return mum(h^hash2, hash3)
 }
 
-// spread mixes the start of a window into a hash, for the place in a table. It must not choose the key group.
+// spread mixes the start of a window into a hash, for the place in a table. Its high bits, which choose the place, depend on all bits of
+// the hash but the first: those are the same within a key group.
 func spread(hash uint64, start int64) uint64 {
 	s := uint64(start) * hash3
-	return hash ^ s ^ s>>32
+	return (hash ^ s ^ s>>32) * hash1
 }
