@@ -138,14 +138,15 @@ func builtinBytes(m *machine, a *arguments) (column.Value, error) {
 			return nil, raise("TypeError", "string argument without an encoding")
 		}
 		return m.encode("bytes", v, a.pos[1], a.at(2, "strict"))
-	case int64:
-		if v < 0 {
+	case int64, bool:
+		n, _, _, _ := asNumber(v)
+		if n < 0 {
 			return nil, raise("ValueError", "negative count")
 		}
-		if err := m.spend(int(min(v, MaxMemory+1))); err != nil {
+		if err := m.spend(int(min(n, MaxMemory+1))); err != nil {
 			return nil, err
 		}
-		return make([]byte, v), nil
+		return make([]byte, n), nil
 	default:
 		elems, err := m.collect(v)
 		if err != nil {

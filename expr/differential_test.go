@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -24,7 +23,7 @@ import (
 
 var (
 	diffSeed  = flag.Uint64("seed", 0, "seed of the differential test; 0: a fixed one")
-	diffCount = flag.Int("exprs", 3000, "expressions of the differential test")
+	diffCount = flag.Int("exprs", 2000, "expressions of the differential test")
 )
 
 // outcome is what Python says of an expression over a row.
@@ -33,6 +32,7 @@ type outcome struct {
 	Class   string          `json:"e"`
 	Message string          `json:"m"`
 	Beyond  bool            `json:"beyond"`
+	Skip    bool            `json:"skip"`
 }
 
 // python asks a python3 process for the outcomes of expressions over rows. It skips the test where there is no python3.
@@ -343,6 +343,9 @@ func nodeAt(e *Expr, src Source, at diag.Place) (text, around string) {
 }
 
 func (d *differ) outcome(text string, e *Expr, row *column.RowValue, v column.Value, err error, want outcome) {
+	if want.Skip || strings.Contains(string(want.Value), " object at 0x") {
+		return
+	}
 	if err != nil {
 		x := err.(*Exception)
 		switch {
@@ -368,9 +371,6 @@ func (d *differ) outcome(text string, e *Expr, row *column.RowValue, v column.Va
 		return
 	}
 	if got, want := show(v), showEncoded(want.Value); got != want {
-		if strings.ContainsAny(text, "|&^-") && sameLetters(got, want) {
-			return // the order of a set is not Python's
-		}
 		d.errorf("%s\n\tover %s\n\tgot  %s\n\twant %s", text, used(e, row), got, want)
 		return
 	}
@@ -378,13 +378,6 @@ func (d *differ) outcome(text string, e *Expr, row *column.RowValue, v column.Va
 		d.errorf("%s\n\tover %s\n\thas type %s but is %s", text, used(e, row), e.Type, show(v))
 	}
 	d.values++
-}
-
-func sameLetters(a, b string) bool {
-	x, y := []byte(a), []byte(b)
-	slices.Sort(x)
-	slices.Sort(y)
-	return bytes.Equal(x, y)
 }
 
 // fits reports whether a value is of a type, strictly: a bool is no int.
@@ -507,6 +500,8 @@ func (d *differ) checkRefused() {
 func alwaysFails(outcomes []outcome) (value string, ok bool) {
 	for _, o := range outcomes {
 		switch {
+		case o.Skip:
+			return "", true
 		case o.Class == "":
 			return showEncoded(o.Value), false
 		case o.Class == "NameError":

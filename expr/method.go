@@ -2,6 +2,7 @@ package expr
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -290,22 +291,34 @@ func (m *machine) encode(function, s string, encoding, errors column.Value) (col
 		limit, codec = 0x100, "latin-1"
 	}
 	var out []byte
-	at := 0
-	for _, r := range s {
+	chars := []rune(s)
+	for at, r := range chars {
 		switch {
 		case r < limit:
 			out = append(out, byte(r))
 		case handler == "strict":
-			return nil, raise("UnicodeEncodeError", "'%s' codec can't encode character '%s' in position %d: ordinal not in range(%d)", codec, strings.Trim(toASCII(string(r)), "'"), at, limit)
+			return nil, badChars(codec, chars, at, limit)
 		case handler == "ignore":
 		case handler == "replace":
 			out = append(out, '?')
 		default:
 			return nil, unknownHandler(handler)
 		}
-		at++
 	}
 	return out, nil
+}
+
+// badChars is the error of characters, from index at on, that an encoding does not have.
+func badChars(codec string, chars []rune, at int, limit rune) error {
+	end := at
+	for end < len(chars) && chars[end] >= limit {
+		end++
+	}
+	what := fmt.Sprintf("characters in position %d-%d", at, end-1)
+	if end == at+1 {
+		what = fmt.Sprintf("character '%s' in position %d", toASCII(string(chars[at])), at)
+	}
+	return raise("UnicodeEncodeError", "'%s' codec can't encode %s: ordinal not in range(%d)", codec, what, limit)
 }
 
 // decode is bytes.decode; function is who asks, for its errors.

@@ -253,7 +253,7 @@ func isIdentifier(name string) bool {
 	}
 	l := lexer{src: Source{Text: name}, limit: len(name)}
 	l.next()
-	return l.err == nil && len(l.toks) == 1 && l.toks[0].kind == tokName && l.pos == len(name)
+	return l.err == nil && len(l.toks) == 1 && l.toks[0].kind == tokName && l.toks[0].text == name
 }
 
 func (p *printer) field(name string) {

@@ -367,11 +367,11 @@ func compareIntFloat(i int64, f float64) int {
 
 // compareTimes orders timestamps and durations, among their own and with numbers of seconds.
 func compareTimes(a, b column.Value) (order int, ok bool) {
-	x, xTime, xOK := timeOf(a)
-	y, yTime, yOK := timeOf(b)
+	x, _, xOK := timeOf(a)
+	y, _, yOK := timeOf(b)
 	switch {
 	case xOK && yOK:
-		return compareOrdered(x, y), xTime == yTime
+		return compareOrdered(x, y), true
 	case xOK:
 		return compareSeconds(x, b)
 	case yOK:
