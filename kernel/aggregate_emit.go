@@ -103,7 +103,7 @@ func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
 	if in := e.agg.in; in.Window.Kind == plan.Sliding && !in.Explicit || in.Window.Kind == plan.Sessions {
 		w := e.agg.borrow()
 		defer e.agg.giveBack(w)
-		if err := e.mergeWindows(w, t, ids, p); err != nil {
+		if err := (&windowMerge{emitter: e, part: p, from: t, to: w}).run(t.sorted(ids)); err != nil {
 			return err
 		}
 		w.freeze()
@@ -265,85 +265,6 @@ func (t *Table) sameKey(a, b uint32) bool {
 		return bytes.Equal(t.groups.longKey(x), t.groups.longKey(y))
 	}
 	return x.w0 == y.w0
-}
-
-// mergeWindows merges the groups of t into windows in w: slices into the sliding windows that hold them, sessions that overlap into one.
-func (e *emitter) mergeWindows(w, t *Table, ids []uint32, p hashPart) error {
-	var from []uint32
-	var starts, ends []int64
-	flush := func() error {
-		for at := 0; at < len(from); {
-			n := t.take(from[at:], exportRows)
-			if err := w.merge(t.export(from[at:at+n], e.partials), starts[at:at+n], ends[at:at+n]); err != nil {
-				return err
-			}
-			if err := e.checkSize(w, p); err != nil {
-				return err
-			}
-			at += n
-		}
-		from, starts, ends = from[:0], starts[:0], ends[:0]
-		return nil
-	}
-	put := func(id uint32, start, end int64) error {
-		from, starts, ends = append(from, id), append(starts, start), append(ends, end)
-		if len(from) == exportRows {
-			return flush()
-		}
-		return nil
-	}
-	ids = t.sorted(ids)
-	for len(ids) > 0 {
-		n := 1
-		for n < len(ids) && t.sameKey(ids[0], ids[n]) {
-			n++
-		}
-		if err := e.windowsOfKey(t, ids[:n], put); err != nil {
-			return err
-		}
-		ids = ids[n:]
-	}
-	return flush()
-}
-
-// windowsOfKey calls put with each window of a key and each group that belongs to it; the groups are sorted by window.
-func (e *emitter) windowsOfKey(t *Table, ids []uint32, put func(id uint32, start, end int64) error) error {
-	w := &t.window
-	if w.Kind == plan.Sessions {
-		for len(ids) > 0 {
-			start, end, n := t.groups.keys.at(ids[0]).start, t.endOf(ids[0]), 1
-			for n < len(ids) && t.groups.keys.at(ids[n]).start < end {
-				end = max(end, t.endOf(ids[n]))
-				n++
-			}
-			for _, id := range ids[:n] {
-				if err := put(id, start, end); err != nil {
-					return err
-				}
-			}
-			ids = ids[n:]
-		}
-		return nil
-	}
-	for _, id := range ids {
-		start, end := t.groups.keys.at(id).start, t.endOf(id)
-		if end-start != w.width { // the row came with its window
-			if err := put(id, start, end); err != nil {
-				return err
-			}
-			continue
-		}
-		var err error
-		eachSliding(w.Windowing, start, func(s int64) {
-			if err == nil {
-				err = put(id, s, s+w.Size)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // finish passes the groups on as rows.

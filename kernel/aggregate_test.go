@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leat-project/leat/column"
@@ -130,22 +131,29 @@ func (c *aggCase) run(t testing.TB, rows []testRow, h how) []string {
 		}
 		from = to
 	}
-	var out []string
-	for g := range KeyGroups {
-		err := a.Emit(context.Background(), g, tables, spill, h.out, h.limit, func(b *column.Batch) error {
-			if b.N > h.out || b.N == 0 {
-				t.Errorf("batch of %d rows", b.N)
+	// Key groups are emitted at the same time, as engines do.
+	var out [KeyGroups][]string
+	var wait sync.WaitGroup
+	for w := range 4 {
+		wait.Go(func() {
+			for g := w; g < KeyGroups; g += 4 {
+				err := a.Emit(context.Background(), g, tables, spill, h.out, h.limit, func(b *column.Batch) error {
+					if b.N > h.out || b.N == 0 {
+						t.Errorf("batch of %d rows", b.N)
+					}
+					for i := range b.N {
+						out[g] = append(out[g], rowText(b, i))
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
 			}
-			for i := range b.N {
-				out = append(out, rowText(b, i))
-			}
-			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
-	return out
+	wait.Wait()
+	return slices.Concat(out[:]...)
 }
 
 func rowText(b *column.Batch, i int) string {
@@ -385,6 +393,10 @@ var aggCases = map[string]aggCase{
 		window: plan.Windowing{Kind: plan.Fixed, Size: 1000}},
 	"two keys, sliding": {keys: []string{"name", "id"}, aggs: [][3]string{{"c", "count", "name"}, {"s", "sum", "x"}, {"g", "group", "n"}},
 		window: plan.Windowing{Kind: plan.Sliding, Size: 9000, Period: 6000, Offset: 1000}},
+	"much overlap": {keys: []string{"name"}, aggs: [][3]string{{"c", "count", "id"}, {"s", "sum", "x"}, {"m", "mean", "n"}, {"h", "max", "text"}, {"l", "min", "mixed"}},
+		window: plan.Windowing{Kind: plan.Sliding, Size: 30_000, Period: 2000, Offset: 500}},
+	"much overlap, odd": {keys: []string{"odd"}, aggs: [][3]string{{"c", "count", "id"}, {"a", "all", "n"}},
+		window: plan.Windowing{Kind: plan.Sliding, Size: 23_000, Period: 1500, Offset: 100}},
 	"sliding with gaps": {keys: []string{"id"}, aggs: [][3]string{{"c", "count", "id"}, {"m", "mean", "mixed"}},
 		window: plan.Windowing{Kind: plan.Sliding, Size: 2000, Period: 5000}},
 	"any key, sessions": {keys: []string{"odd"}, aggs: [][3]string{{"c", "count", "id"}, {"s", "sum", "mixed"}, {"g", "group", "text"}, {"k", "concat", "list"}},

@@ -147,6 +147,29 @@ func (g *groups) find(k *keys, starts, ends []int64, out []uint32) {
 	}
 }
 
+// get returns the group of the window [start, end) and of the key of group n of o.
+func (g *groups) get(o *groups, n uint32, start, end int64) (uint32, bool) {
+	if len(g.slots) == 0 {
+		return 0, false
+	}
+	key := o.keys.at(n)
+	x, mask := g.mix(key.hash, start), uint64(len(g.slots)-1)
+	for p := x >> g.shift; g.slots[p] != 0; p = (p + 1) & mask {
+		if (g.slots[p]^x)>>32 != 0 {
+			continue
+		}
+		i := uint32(g.slots[p]) - 1
+		r := g.keys.at(i)
+		if r.hash != key.hash || r.w1 != key.w1 || r.start != start || g.ending && *g.ends.at(i) != end {
+			continue
+		}
+		if isLong(r.w1) && bytes.Equal(g.longKey(r), o.longKey(key)) || !isLong(r.w1) && r.w0 == key.w0 {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 // A table begins with that many slots.
 const (
 	minSlotBits = 8
