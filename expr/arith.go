@@ -280,6 +280,9 @@ func floatPower(x, y float64) (column.Value, error) {
 	case x == 0:
 		return nil, raise("ZeroDivisionError", "0.0 cannot be raised to a negative power")
 	case x < 0 && y != math.Floor(y):
+		if math.IsInf(power(-x, y), 0) {
+			return nil, raise("OverflowError", "complex exponentiation")
+		}
 		return nil, raise("ValueError", "a negative number to a fractional power is complex, which is not supported")
 	}
 	p := power(x, y)

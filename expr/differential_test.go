@@ -300,7 +300,10 @@ func (d *differ) compare(text string, want []outcome) {
 	}
 	for i, row := range d.rows {
 		v, err := e.Eval(rowEnv{row})
-		d.outcome(text, e, row, v, err, want[i])
+		failures := d.failures
+		if d.outcome(text, e, row, v, err, want[i]); d.failures > failures {
+			return // one is enough
+		}
 		d.nodes(text, e, row)
 	}
 }
@@ -723,3 +726,88 @@ var templates = map[string][]string{
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
+
+// TestDifferentialFormats compares what the generator of expressions seldom makes: format specifications, % formats,
+// numbers as text, and the optional arguments of methods.
+func TestDifferentialFormats(t *testing.T) {
+	seed := max(*diffSeed, 1)
+	t.Logf("seed %d: go test ./expr -run TestDifferentialFormats -seed %d -exprs %d", seed, seed, *diffCount)
+	g := &exprGen{Rand: newRand(seed + 1000)}
+	rows := g.rows(10)
+	texts := make([]string, *diffCount)
+	for i := range texts {
+		texts[i] = g.detail()
+	}
+	d := &differ{t: t, rows: rows}
+	for i, answer := range python(t, texts, rows) {
+		d.compare(texts[i], answer)
+	}
+	d.checkRefused()
+	t.Logf("%d pairs, %d values and %d exceptions agree, %d expressions refused, %d messages differ", len(texts)*len(rows), d.values, d.exceptions, len(d.refused), d.messages)
+	if testing.Verbose() {
+		for k, n := range d.other {
+			t.Logf("message differs %d times: %s", n, k)
+		}
+	}
+}
+
+func (g *exprGen) maybe(s ...string) string {
+	if g.IntN(3) == 0 {
+		return pick(g, s)
+	}
+	return ""
+}
+
+func (g *exprGen) formatSpec() string {
+	return g.maybe("<", ">", "^", "=", "*<", "é>", "0=", "x^", "<<", "}}>") + g.maybe("+", "-", " ") + g.maybe("z") + g.maybe("#") + g.maybe("0") +
+		g.maybe("1", "5", "8", "12", "20", "3") + g.maybe(",", "_", ",_") + g.maybe(".0", ".1", ".2", ".5", ".17", ".30", ".") +
+		g.maybe("d", "f", "e", "g", "s", "x", "X", "b", "o", "c", "n", "%", "E", "F", "G", "q", "dd", "r")
+}
+
+func (g *exprGen) percentSpec() string {
+	return "%" + g.maybe("-") + g.maybe("+", " ") + g.maybe("#") + g.maybe("0") + g.maybe("1", "5", "8", "12", "20") + g.maybe(".0", ".1", ".3", ".10", ".") + g.maybe("l", "h") +
+		pick(g, []string{"d", "i", "u", "s", "r", "a", "f", "e", "g", "G", "E", "F", "x", "X", "o", "c", "%", "q"})
+}
+
+// detail returns an expression about one detail.
+func (g *exprGen) detail() string {
+	value := func() string {
+		return pick(g, []string{"i", "j", "k", "f", "g", "b", "s", "u", "t", "m[0]", "a", "n", "-3", "1234567.891", "0.0", "-0.0", "999999.5", "1e15", "1e16", "123456789", "0", "1e-5", "0.0001", "2.5", "0.5", "True", "l", "'é'", "12345.678"})
+	}
+	text := func() string {
+		return pick(g, []string{"s", "u", "t", "'a,b,,c'", "' a  b '", "'aXaXa'", "'😀é😀'", "w[0]", "'x'"})
+	}
+	bound := func() string {
+		return pick(g, []string{"", "0", "1", "2", "-1", "-2", "5", "100", "-100", "None", "i", "b", "9223372036854775807", "-9223372036854775808"})
+	}
+	sub := func() string { return pick(g, []string{"'a'", "''", "','", "'X'", "' '", "'é'", "s", "'aX'", "n"}) }
+	switch g.IntN(12) {
+	case 0, 1, 2:
+		return "format(" + value() + ", '" + strings.ReplaceAll(g.formatSpec(), "}}", "}") + "')"
+	case 3:
+		return "'" + g.percentSpec() + "' % " + pick(g, []string{value(), "(" + value() + ",)"})
+	case 4:
+		return "'{:" + strings.ReplaceAll(g.formatSpec(), "}}", "") + "}'.format(" + value() + ")"
+	case 5:
+		return text() + "[" + bound() + ":" + bound() + pick(g, []string{"", ":" + bound()}) + "]"
+	case 6:
+		return pick(g, []string{"l", "m", "w", "bs", "(1, 2, 3)", "[1, 2, 3, 4, 5]"}) + "[" + bound() + ":" + bound() + pick(g, []string{"", ":" + bound()}) + "]"
+	case 7:
+		method := pick(g, []string{"find", "rfind", "index", "rindex", "count", "startswith", "endswith"})
+		args := sub()
+		for range g.IntN(3) {
+			args += ", " + pick(g, []string{"0", "1", "-1", "3", "-3", "100", "None", "-100"})
+		}
+		return text() + "." + method + "(" + args + ")"
+	case 8:
+		number := pick(g, []string{"'12'", "' -7 '", "'+5'", "'1_000'", "'0x1F'", "'0b11'", "'1e3'", "'٣٤'", "'1__0'", "'_1'", "'0o17'", "'z'", "'9223372036854775808'", "'-9223372036854775808'", "'1.5'", "''", "'+-1'", "'inf'", "'-Infinity'", "'NaN'", "'1e400'", "'0x1p3'", "'.5'", "'5.'", "'.'", "'1_0.0_1'", "'1_.0'", "'\\u00a05\\u3000'", "'007'", "'1e'", "'infinit'", "t", "s", "'०.५'"})
+		return pick(g, []string{"int(" + number + ")", "float(" + number + ")", "int(" + number + ", " + pick(g, []string{"0", "2", "8", "10", "16", "36"}) + ")", "int(" + value() + ")", "float(" + value() + ")"})
+	case 9:
+		return "round(" + value() + ", " + pick(g, []string{"0", "1", "2", "5", "-1", "-2", "-5", "15", "20", "400", "-400", "n", "b"}) + ")"
+	case 10:
+		return text() + "." + pick(g, []string{"split(" + sub() + ", " + bound() + ")", "rsplit(" + sub() + ", " + bound() + ")", "replace(" + sub() + ", " + sub() + ", " + bound() + ")", "split(maxsplit=1)", "rsplit(None, 1)", "split(sep=',')",
+			"splitlines()", "splitlines(keepends=True)", "strip(" + sub() + ")", "lstrip(" + sub() + ")", "partition(" + sub() + ")", "rpartition(" + sub() + ")", "center(" + pick(g, []string{"4", "5", "6", "7", "9"}) + ", 'é')", "zfill(6)", "ljust(7, '.')", "expandtabs(4)", "join(['1', '2'])", "encode('ascii', 'ignore')"})
+	}
+	op := pick(g, []string{"==", "<", "<=", ">", "!=", "%", "//", "/", "-", "+", "*", "**"})
+	return value() + " " + op + " " + value()
+}

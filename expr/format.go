@@ -82,6 +82,9 @@ func parseSpec(spec string, align byte, typeName string) (*formatSpec, error) {
 	if charCount(spec) > 1 {
 		return nil, raise("ValueError", "Invalid format specifier '%s' for object of type '%s'", whole, typeName)
 	}
+	if spec == "" && typeName == "str" {
+		spec = "s"
+	}
 	return f.finish(spec)
 }
 
@@ -220,7 +223,7 @@ func (m *machine) formatInt(i int64, spec, typeName string) (string, error) {
 		return "", raise("ValueError", "Precision not allowed in integer format specifier")
 	}
 	if f.noNegZero {
-		return "", raise("ValueError", "Negative zero coercion (z) not allowed in format specifier with integer format code '%c'", max(f.verb, 'd'))
+		return "", raise("ValueError", "Negative zero coercion (z) not allowed in integer format specifier")
 	}
 	if f.verb == 'c' {
 		return m.formatChar(i, f)

@@ -77,6 +77,10 @@ func (p *percentFormat) peek() byte {
 // directive reads and evaluates what follows a percent sign.
 func (p *percentFormat) directive() (string, error) {
 	var value column.Value
+	if p.peek() == '%' {
+		p.at++
+		return "%", nil
+	}
 	keyed := p.peek() == '('
 	if keyed {
 		var err error
@@ -97,9 +101,6 @@ func (p *percentFormat) directive() (string, error) {
 	}
 	r, size := utf8.DecodeRuneInString(p.text[p.at:])
 	p.at += size
-	if r == '%' {
-		return "%", nil
-	}
 	if !keyed {
 		var err error
 		if value, err = p.arg(); err != nil {

@@ -10,6 +10,7 @@ Integers are limited to 64 bits, as in leat: every operation is checked, and wha
 import ast
 import json
 import operator
+import re
 import resource
 import signal
 import sys
@@ -158,7 +159,7 @@ def modulo(a, b):
     if isinstance(b, Row):
         b = (b,)
     v = a % b
-    if isinstance(a, str):
+    if isinstance(a, str) and re.search("%[^a-zA-Z%]*[lhL]?[diu]", a):
         for x in b if isinstance(b, tuple) else (b,):
             if isinstance(x, float) and abs(x) >= 2**63 and x - x == 0 and str(int(x)) in v and "." not in v:
                 raise Beyond("beyond 64 bits")
