@@ -376,6 +376,17 @@ func (r *reader) scalar(n *yaml.Node, v *catalog.Value) {
 		p := r.problems.Warnf(v.Place, diag.AmbiguousScalar, "YAML 1.1, which Beam follows, reads %s unquoted as %s", n.Value, surprise)
 		p.Hint = surpriseHint(n.Value, v.Data)
 	}
+	if _, float := v.Data.(float64); float && patterns().integer.MatchString(n.Value) {
+		r.problems.Errorf(v.Place, diag.BadValue, "the integer %s does not fit 64 bits", excerpt(n.Value)).Hint = "Quote it to mean the text, or write a decimal point to mean a float."
+	}
+}
+
+// excerpt cuts a long text.
+func excerpt(text string) string {
+	if len(text) > 40 {
+		return text[:40] + "…"
+	}
+	return text
 }
 
 // tagged resolves a scalar with an explicit tag.

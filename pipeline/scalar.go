@@ -24,7 +24,7 @@ var patterns = sync.OnceValue(func() (p struct{ integer, float, timestamp, expon
 // string. surprise is not empty where that is not what the text looks like: it says what it is read as.
 //
 // Dates stay texts: the reference makes date objects of them, which no transform of its takes. Integers beyond 64
-// bits become floats.
+// bits become floats, which the reader refuses.
 func resolve(text string) (data any, surprise string) {
 	switch text {
 	case "", "~", "null", "Null", "NULL":
