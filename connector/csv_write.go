@@ -72,26 +72,12 @@ func bindCSVSink(config map[string]any) (*csvSink, error) {
 		}
 	}
 	if err == nil {
-		s.shards, err = shardCount(config)
+		s.shards, err = file.NumShards(config)
 	}
-	if err == nil && s.path == "" {
-		err = problem("path", "the path is empty")
+	if err == nil {
+		err = file.ShardOptions{Num: s.shards}.Check(s.path)
 	}
 	return s, err
-}
-
-// maxShards limits the files of one sink, which are open at the same time.
-const maxShards = 1000
-
-func shardCount(config map[string]any) (int, error) {
-	n, ok := config["num_shards"].(int64)
-	if !ok || n == 0 {
-		return 1, nil
-	}
-	if n < 0 || n > maxShards {
-		return 0, problem("num_shards", "wanted a number from 1 to %d for \"num_shards\", found %d", maxShards, n)
-	}
-	return int(n), nil
 }
 
 // Open makes the shards.

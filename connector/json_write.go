@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 
 	"github.com/leat-project/leat/catalog"
@@ -61,11 +60,10 @@ func newJSONSink(config map[string]any) (*jsonSink, error) {
 	}
 	s := &jsonSink{}
 	s.path, _ = config["path"].(string)
-	n, given := config["num_shards"].(int64)
-	if given && n < 1 || n > file.MaxShards {
-		return nil, &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted 1 to %d, found %d", file.MaxShards, n)}
+	var err error
+	if s.options.Num, err = file.NumShards(config); err != nil {
+		return nil, err
 	}
-	s.options.Num = int(n)
 	return s, s.options.Check(s.path)
 }
 

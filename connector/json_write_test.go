@@ -181,7 +181,7 @@ func TestJSONSinkRefuses(t *testing.T) {
 		code   diag.Code
 	}{
 		{"one document", map[string]any{"path": dir + "/x", "lines": false}, "lines", diag.Unsupported},
-		{"no shards", map[string]any{"path": dir + "/x", "num_shards": int64(0)}, "num_shards", diag.BadValue},
+		{"less than none", map[string]any{"path": dir + "/x", "num_shards": int64(-1)}, "num_shards", diag.BadValue},
 		{"too many shards", map[string]any{"path": dir + "/x", "num_shards": int64(1 << 40)}, "num_shards", diag.BadValue},
 		{"bzip2", map[string]any{"path": dir + "/x.bz2"}, "path", diag.Unsupported},
 		{"no path", map[string]any{"path": ""}, "path", diag.BadValue},

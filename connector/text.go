@@ -163,12 +163,11 @@ text that holds newlines gives several lines.
 	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) {
 		s := &textSink{}
 		s.path, _ = config["path"].(string)
-		if s.path == "" {
-			return nil, problem("path", "the path is empty")
-		}
 		var err error
-		s.shards, err = shardCount(config)
-		return s, err
+		if s.shards, err = file.NumShards(config); err != nil {
+			return nil, err
+		}
+		return s, file.ShardOptions{Num: s.shards}.Check(s.path)
 	},
 	Check: func(_ map[string]any, schema column.Schema) error { return oneField(schema) },
 })

@@ -362,7 +362,7 @@ func bindTFSink(config map[string]any) (*tfSink, error) {
 		}
 		s.options.Template = template
 	}
-	n, errShards := shardCount(config)
+	n, errShards := file.NumShards(config)
 	c, errCompression := tfCompression(config)
 	s.options.Num, s.options.Compression = n, c
 	if n > 1 && s.options.Template != "" && !strings.Contains(s.options.Template, "S") {

@@ -64,24 +64,18 @@ type sink struct {
 	options file.ShardOptions
 }
 
-const maxShards = 1000
-
 func bind(config map[string]any) (*sink, error) {
 	s := &sink{codec: "deflate", options: file.ShardOptions{Compression: file.None}}
-	if s.path, _ = config["path"].(string); s.path == "" {
-		return nil, &catalog.Problem{Key: "path", Code: diag.BadValue, Text: "the path is empty"}
-	}
+	s.path, _ = config["path"].(string)
 	if codec, ok := config["codec"].(string); ok {
 		s.codec = codec
 	}
 	s.options.Suffix, _ = config["file_name_suffix"].(string)
-	if n, ok := config["num_shards"].(int64); ok {
-		if n < 0 || n > maxShards {
-			return nil, &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 1 to %d, found %d", maxShards, n)}
-		}
-		s.options.Num = int(n)
+	var err error
+	if s.options.Num, err = file.NumShards(config); err != nil {
+		return nil, err
 	}
-	return s, nil
+	return s, s.options.Check(s.path)
 }
 
 // Open makes the shards.

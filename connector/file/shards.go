@@ -35,7 +35,17 @@ type ShardOptions struct {
 const DefaultTemplate = "-SSSSS-of-NNNNN"
 
 // MaxShards is how many files a sink writes at most: all are open for the whole run.
-const MaxShards = 10_000
+const MaxShards = 1000
+
+// NumShards reads "num_shards": how many files a sink is to write. It is 1 where the configuration says nothing or 0,
+// which in Beam leaves it to the runner.
+func NumShards(config map[string]any) (int, error) {
+	n, _ := config["num_shards"].(int64)
+	if n < 0 || n > MaxShards {
+		return 0, &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 1 to %d for \"num_shards\", found %d", MaxShards, n)}
+	}
+	return max(1, int(n)), nil
+}
 
 // Check reports, as a *catalog.Problem, what Create would refuse, without touching a file. Sinks call it when they are
 // bound, so that it is known before anything runs.
@@ -44,7 +54,7 @@ func (o ShardOptions) Check(path string) error {
 	case path == "":
 		return &catalog.Problem{Key: "path", Code: diag.BadValue, Text: "the path is empty", Hint: "Name the file to write, such as out/events.json."}
 	case o.Num < 0 || o.Num > MaxShards:
-		return &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted 1 to %d, found %d", MaxShards, o.Num)}
+		return &catalog.Problem{Key: "num_shards", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 1 to %d, found %d", MaxShards, o.Num)}
 	case o.Num > 1 && o.Template != "" && !strings.Contains(o.Template, "S"):
 		return &catalog.Problem{Key: "shard_name_template", Code: diag.BadValue,
 			Text: fmt.Sprintf("%d shards would have one name: the template %q has no S", o.Num, o.Template), Hint: "Write \"-SSSSS-of-NNNNN\"."}
