@@ -23,7 +23,7 @@ import (
 
 var (
 	diffSeed  = flag.Uint64("seed", 0, "seed of the differential test; 0: a fixed one")
-	diffCount = flag.Int("exprs", 2000, "expressions of the differential test")
+	diffCount = flag.Int("exprs", 1200, "expressions of the differential test")
 )
 
 // outcome is what Python says of an expression over a row.

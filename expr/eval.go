@@ -6,7 +6,7 @@ import (
 
 // Limits on what the evaluation of one expression over one row may use. Beyond them the row fails.
 const (
-	MaxSteps  = 1 << 24   // elements and turns that are looked at
+	MaxSteps  = 1 << 22   // elements and turns that are looked at
 	MaxMemory = 256 << 20 // bytes of all values that are made on the way, together
 )
 
