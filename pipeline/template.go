@@ -374,12 +374,8 @@ func (l *includeLoader) Resolve(path string) (string, error) {
 			return full, nil
 		}
 	}
-	return "", &missingFile{name: path}
+	return "", fmt.Errorf("there is no file %q", path)
 }
-
-type missingFile struct{ name string }
-
-func (m *missingFile) Error() string { return fmt.Sprintf("there is no file %q", m.name) }
 
 // Inherit returns the loader for what a file names.
 func (l *includeLoader) Inherit(from string) (loaders.Loader, error) {

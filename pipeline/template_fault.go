@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -38,8 +37,7 @@ func (t *template) report(err error, problems *diag.List) {
 		t.undefined(found[len(found)-1][1], t.lastLine(message), problems)
 		return
 	}
-	var missing *missingFile
-	if found := f.file.FindStringSubmatch(message); found != nil || errors.As(err, &missing) {
+	if found := f.file.FindStringSubmatch(message); found != nil {
 		name := found[1]
 		problems.Errorf(t.find(tokens.String, name, t.lastLine(message)), diag.BadTemplate, "there is no file %q", name).Hint =
 			"Files are looked for beside the pipeline file and in the working directory."
@@ -61,6 +59,12 @@ func (t *template) report(err error, problems *diag.List) {
 		}
 	}
 	at := t.placeOf(message)
+	if at.Line == 0 {
+		if tag, bare, ok := t.bare(); ok {
+			problems.Errorf(bare, diag.BadTemplate, "the template tag %q wants something behind it", tag)
+			return
+		}
+	}
 	problems.Errorf(at, diag.BadTemplate, "the template cannot be expanded: %s", t.plainMessage(message))
 }
 
@@ -97,6 +101,27 @@ func (t *template) unclosed() (tag string, at diag.Place, ok bool) {
 	}
 	last := open[len(open)-1]
 	return last.Val, t.at(name, last.Line, last.Col, len(last.Val)), true
+}
+
+// bare finds the first tag without its arguments, in the file read last.
+func (t *template) bare() (tag string, at diag.Place, ok bool) {
+	name := t.order[len(t.order)-1]
+	var last *tokens.Token // the name of the tag, while nothing else has come
+	begun := false
+	for stream := tokens.LexAll(t.files[name], config.New()); !stream.End(); stream.Next() {
+		switch token := stream.Current(); {
+		case token.Type == tokens.Whitespace:
+		case token.Type == tokens.BlockBegin:
+			begun, last = true, nil
+		case token.Type == tokens.BlockEnd && last != nil:
+			return last.Val, t.at(name, last.Line, last.Col, len(last.Val)), true
+		case begun && slices.Contains([]string{"if", "elif", "for", "set", "include", "import", "from", "extends", "macro", "block", "filter"}, token.Val):
+			begun, last = false, token
+		default:
+			begun, last = false, nil
+		}
+	}
+	return "", diag.Place{}, false
 }
 
 // undefined reports a variable that has no value.
