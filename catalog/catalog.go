@@ -203,6 +203,13 @@ type Sink interface {
 	Open(ctx context.Context, schema column.Schema) (Writer, error)
 }
 
+// Targeted is a Sink that knows the names of the files it will write. A pipeline in which two sinks write one file is
+// refused, as one would replace what the other wrote.
+type Targeted interface {
+	Sink
+	Targets() []string
+}
+
 // Writer writes a sink once.
 type Writer interface {
 	// NewEncoder returns an encoder for one worker.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"path/filepath"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
@@ -93,8 +94,12 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 	if !ok {
 		return Outputs{}
 	}
-	if _, err := spec.Open(config, &SinkEnv{Name: l.Name, Log: func(string, string) {}}); err != nil {
+	sink, err := spec.Open(config, &SinkEnv{Name: l.Name, Log: func(string, string) {}})
+	if err != nil {
 		l.report(err)
+		return Outputs{}
+	}
+	if t, ok := sink.(Targeted); ok && !l.claim(t.Targets()) {
 		return Outputs{}
 	}
 	if spec.Check != nil {
@@ -109,6 +114,33 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 	}
 	l.Builder.Sink(spec.Name, config, refs...)
 	return Outputs{}
+}
+
+// claim reports a target that another sink writes, and keeps the others for later sinks to meet.
+func (l *Lowering) claim(targets []string) bool {
+	at := l.Place
+	for _, key := range []string{"path", "file_path_prefix"} {
+		if v := l.Config.Get(key); v != nil {
+			at = v.Place
+		}
+	}
+	if l.Builder.Targets == nil {
+		l.Builder.Targets = map[string]diag.Place{}
+	}
+	for _, t := range targets {
+		full, err := filepath.Abs(t)
+		if err != nil {
+			full = filepath.Clean(t)
+		}
+		if first, taken := l.Builder.Targets[full]; taken {
+			p := l.Problems.Errorf(at, diag.BadValue, "another sink writes %q too, and one would replace what the other wrote", t)
+			p.Hint = "Give each sink a path of its own, or make both inputs those of one sink."
+			p.Notes = append(p.Notes, diag.Note{Place: first, Text: "the other sink is here"})
+			return false
+		}
+		l.Builder.Targets[full] = at
+	}
+	return true
 }
 
 // connectorConfig returns the given keys of fields as plain data, schemas parsed.

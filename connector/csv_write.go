@@ -80,6 +80,9 @@ func bindCSVSink(config map[string]any) (*csvSink, error) {
 	return s, err
 }
 
+// Targets returns the names of the files.
+func (s *csvSink) Targets() []string { return file.ShardOptions{Num: s.shards}.Targets(s.path) }
+
 // Open makes the shards.
 func (s *csvSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	var header []byte

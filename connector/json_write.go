@@ -67,6 +67,9 @@ func newJSONSink(config map[string]any) (*jsonSink, error) {
 	return s, s.options.Check(s.path)
 }
 
+// Targets returns the names of the files.
+func (s *jsonSink) Targets() []string { return s.options.Targets(s.path) }
+
 // Open begins writing.
 func (s *jsonSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	shards, err := file.Create(s.path, s.options)

@@ -187,6 +187,9 @@ type textSink struct {
 	shards int
 }
 
+// Targets returns the names of the files.
+func (s *textSink) Targets() []string { return file.ShardOptions{Num: s.shards}.Targets(s.path) }
+
 // Open makes the shards.
 func (s *textSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	if err := oneField(schema); err != nil {

@@ -371,6 +371,9 @@ func bindTFSink(config map[string]any) (*tfSink, error) {
 	return s, errors.Join(errShards, errCompression)
 }
 
+// Targets returns the names of the files.
+func (s *tfSink) Targets() []string { return s.options.Targets(s.prefix) }
+
 // Open makes the shards.
 func (s *tfSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	if err := oneField(schema); err != nil {

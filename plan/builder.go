@@ -11,6 +11,8 @@ import (
 type Builder struct {
 	Plan *Plan
 	At   Meta // of the nodes added next
+	// Targets are the places of the sinks by the full name of what they write, so that no two write the same.
+	Targets map[string]diag.Place
 }
 
 // Meta is where a node comes from.

@@ -78,6 +78,9 @@ func bind(config map[string]any) (*sink, error) {
 	return s, s.options.Check(s.path)
 }
 
+// Targets returns the names of the files.
+func (s *sink) Targets() []string { return s.options.Targets(s.path) }
+
 // Open makes the shards.
 func (s *sink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	text := appendSchema(nil, column.RowOf(schema), new(int))

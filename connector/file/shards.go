@@ -81,6 +81,15 @@ func (o ShardOptions) name(path string, i int) string {
 	return path + number(template, i, o.count()) + o.Suffix
 }
 
+// Targets returns the final names of all shards.
+func (o ShardOptions) Targets(path string) []string {
+	names := make([]string, o.count())
+	for i := range names {
+		names[i] = o.name(path, i)
+	}
+	return names
+}
+
 // FinalCompression returns the compression of the files that path and o name: by the extension of their names, the
 // shard's number left out.
 func FinalCompression(path string, o ShardOptions) Compression {
