@@ -18,6 +18,12 @@ func function(min, max int, call func(m *machine, a *arguments) (column.Value, e
 	}}
 }
 
+// anyKeyword lets a function take whatever keywords the caller likes.
+func (c *callable) anyKeyword() *callable {
+	c.any = true
+	return c
+}
+
 func (c *callable) keywordOnly(names ...string) *callable {
 	c.only = names
 	return c
@@ -32,11 +38,11 @@ func init() {
 		"abs": function(1, 1, builtinAbs), "all": function(1, 1, builtinAll), "any": function(1, 1, builtinAny),
 		"ascii": function(1, 1, builtinASCII), "bin": function(1, 1, radix("bin")), "bool": function(0, 1, builtinBool),
 		"bytes": function(0, 3, builtinBytes, "source", "encoding", "errors"), "chr": function(1, 1, builtinChr),
-		"dict": function(0, 1, builtinDict), "divmod": function(2, 2, builtinDivmod),
+		"dict": function(0, 1, builtinDict).anyKeyword(), "divmod": function(2, 2, builtinDivmod),
 		"enumerate": function(1, 2, builtinEnumerate, "iterable", "start"), "filter": function(2, 2, builtinFilter),
 		"float": function(0, 1, builtinFloat), "format": function(1, 2, builtinFormat), "hex": function(1, 1, radix("hex")),
 		"int": function(0, 2, builtinInt, "", "base"), "isinstance": function(2, 2, builtinIsinstance), "len": function(1, 1, builtinLen),
-		"list": function(0, 1, builtinList), "map": function(2, -1, builtinMap),
+		"iter": function(1, 1, builtinIter), "next": function(1, 2, builtinNext), "list": function(0, 1, builtinList), "map": function(2, -1, builtinMap),
 		"max": function(1, -1, extreme("max")).keywordOnly("key", "default"), "min": function(1, -1, extreme("min")).keywordOnly("key", "default"),
 		"oct": function(1, 1, radix("oct")), "ord": function(1, 1, builtinOrd), "pow": function(2, 3, builtinPow, "base", "exp", "mod"),
 		"range": function(1, 3, builtinRange), "repr": function(1, 1, builtinRepr), "reversed": function(1, 1, builtinReversed),

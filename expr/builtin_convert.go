@@ -246,6 +246,19 @@ func builtinSet(m *machine, a *arguments) (column.Value, error) {
 }
 
 func builtinDict(m *machine, a *arguments) (column.Value, error) {
+	d, err := m.pairs(a)
+	if err != nil || len(a.any) == 0 {
+		return d, err
+	}
+	given := &column.MapValue{}
+	for _, k := range a.any {
+		given.Keys, given.Elems = append(given.Keys, k.name), append(given.Elems, k.value)
+	}
+	return m.mergeDicts(d, given)
+}
+
+// pairs makes a dict of what dict() got beside keywords.
+func (m *machine) pairs(a *arguments) (*column.MapValue, error) {
 	d := newDict()
 	if !a.has(0) {
 		return d.value, nil
@@ -276,6 +289,34 @@ func builtinDict(m *machine, a *arguments) (column.Value, error) {
 			return nil, err
 		}
 	}
+}
+
+func builtinIter(m *machine, a *arguments) (column.Value, error) {
+	if v, ok := a.pos[0].(*iterValue); ok {
+		return v, nil
+	}
+	it, err := m.iterate(a.pos[0])
+	if err != nil {
+		return nil, err
+	}
+	return &iterValue{name: "iterator", it: it}, nil
+}
+
+func builtinNext(_ *machine, a *arguments) (column.Value, error) {
+	it, ok := a.pos[0].(*iterValue)
+	if !ok {
+		return nil, raise("TypeError", "'%s' object is not an iterator", TypeName(a.pos[0]))
+	}
+	v, ok, err := it.it.next()
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return v, nil
+	case a.has(1):
+		return a.pos[1], nil
+	}
+	return nil, raise("StopIteration", "")
 }
 
 func builtinRange(_ *machine, a *arguments) (column.Value, error) {

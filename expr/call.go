@@ -12,12 +12,14 @@ type signature struct {
 	min, max int      // positional arguments; max -1: any number
 	names    []string // of positional arguments that may be given by keyword; "" is positional only
 	only     []string // arguments that can only be given by keyword
+	any      bool     // any other keyword is an argument, too
 }
 
 // arguments are the arguments of one call, in the order of the signature.
 type arguments struct {
 	pos  []column.Value // as many as the signature has, absent ones included; any number where it says so
 	only []column.Value // those that can only be given by keyword
+	any  []named        // by keywords of the caller's own
 }
 
 // absent stands for an argument that is not given.
@@ -66,6 +68,9 @@ func (s *signature) bind(pos []column.Value, keywords []named) (*arguments, erro
 	for _, k := range keywords {
 		into, i := s.place(a, k.name)
 		switch {
+		case into == nil && s.any:
+			a.any = append(a.any, k)
+			continue
 		case into == nil:
 			return nil, raise("TypeError", "got an unexpected keyword argument '%s'", k.name)
 		case into[i] != absent:
@@ -203,6 +208,9 @@ func (m *machine) method(e *Expr) (column.Value, error) {
 	}
 	f := methodOf(self, e.Name)
 	if f == nil {
+		if t, ok := self.(builtinValue); ok && t.has(e.Name) {
+			return m.callUnbound(t, e)
+		}
 		if v, err := attribute(self, e.Name); err == nil {
 			return nil, raise("TypeError", "'%s' object is not callable", TypeName(v))
 		}
@@ -216,11 +224,115 @@ func (m *machine) method(e *Expr) (column.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	return m.callMethod(f, self, e.Name, args, keywords)
+}
+
+func (m *machine) callMethod(f *callable, self column.Value, name string, args []column.Value, keywords []named) (column.Value, error) {
 	a, err := f.bind(args, keywords)
 	if err != nil {
-		return nil, raise("TypeError", "%s", called(TypeName(self)+".", e.Name, err.(*Exception).Msg))
+		return nil, raise("TypeError", "%s", called(TypeName(self)+".", name, err.(*Exception).Msg))
 	}
 	return f.call(m, self, a)
+}
+
+// callUnbound evaluates str.upper(s): a method called through its type.
+func (m *machine) callUnbound(t builtinValue, e *Expr) (column.Value, error) {
+	args, err := m.evalAll(e.Args[1:])
+	if err != nil {
+		return nil, err
+	}
+	keywords, err := m.evalKeywords(e.Keywords)
+	if err != nil {
+		return nil, err
+	}
+	return m.applyMethod(&methodValue{of: t, name: e.Name}, args, keywords)
+}
+
+// methodValue is a method as a value: of a value (s.upper), or of a type (str.upper), which takes the value as its first
+// argument.
+type methodValue struct {
+	of   column.Value
+	name string
+}
+
+func (v *methodValue) typeName() string {
+	if _, ok := v.of.(builtinValue); ok {
+		return "method_descriptor"
+	}
+	return "builtin_function_or_method"
+}
+
+func (v *methodValue) repr(b *strings.Builder) { b.WriteString("<method '" + v.name + "'>") }
+
+func (m *machine) applyMethod(f *methodValue, args []column.Value, keywords []named) (column.Value, error) {
+	self := f.of
+	if t, ok := f.of.(builtinValue); ok {
+		if made, ok, err := m.fromType(t, f.name, args); ok {
+			return made, err
+		}
+		if len(args) == 0 {
+			return nil, raise("TypeError", "unbound method %s.%s() needs an argument", t.name, f.name)
+		}
+		if self, args = args[0], args[1:]; TypeName(self) != t.name && (t.name != "int" || TypeName(self) != "bool") {
+			return nil, raise("TypeError", "descriptor '%s' for '%s' objects doesn't apply to a '%s' object", f.name, t.name, TypeName(self))
+		}
+	}
+	return m.callMethod(methodOf(self, f.name), self, f.name, args, keywords)
+}
+
+// fromType calls the methods that make a value of a type: dict.fromkeys, bytes.fromhex. ok is false for others.
+func (m *machine) fromType(t builtinValue, name string, args []column.Value) (v column.Value, ok bool, err error) {
+	switch {
+	case t.name == "dict" && name == "fromkeys" && len(args) > 0 && len(args) <= 2:
+		keys, err := m.collect(args[0])
+		if err != nil {
+			return nil, true, err
+		}
+		d := newDict()
+		for _, k := range keys {
+			value := column.Value(nil)
+			if len(args) == 2 {
+				value = args[1]
+			}
+			if err := m.put(d, k, value); err != nil {
+				return nil, true, err
+			}
+		}
+		return d.value, true, nil
+	case t.name == "bytes" && name == "fromhex" && len(args) == 1:
+		text, err := stringArg(args[0], "fromhex")
+		if err != nil {
+			return nil, true, err
+		}
+		v, err := fromHex(text)
+		return v, true, err
+	case name == "fromkeys" || name == "fromhex":
+		return nil, true, raise("TypeError", "%s.%s() takes other arguments (%d given)", t.name, name, len(args))
+	}
+	return nil, false, nil
+}
+
+// has reports whether a type has a method of that name.
+func (v builtinValue) has(name string) bool {
+	switch v.name {
+	case "str":
+		return stringMethods[name] != nil
+	case "bytes":
+		return bytesMethods[name] != nil || name == "fromhex"
+	case "list":
+		return listMethods[name] != nil
+	case "tuple":
+		return listMethods[name] != nil && name != "copy"
+	case "dict":
+		return dictMethods[name] != nil || name == "fromkeys"
+	case "set":
+		return setMethods[name] != nil
+	case "int", "bool":
+		return intMethods[name] != nil
+	case "float":
+		return floatMethods[name] != nil
+	}
+	return false
 }
 
 // methodOf returns the method of that name that a value has, or nil.
@@ -245,6 +357,8 @@ func methodOf(self column.Value, name string) *callable {
 		return floatMethods[name]
 	case int64, bool:
 		return intMethods[name]
+	case *column.RowValue:
+		return rowMethods[name]
 	}
 	return nil
 }

@@ -456,7 +456,7 @@ func isModule(name string) bool {
 func isUnsupportedBuiltin(name string) bool {
 	switch name {
 	case "print", "open", "eval", "exec", "input", "type", "object", "super", "vars", "dir", "locals", "globals", "getattr", "setattr", "hasattr",
-		"delattr", "callable", "id", "hash", "iter", "next", "slice", "frozenset", "complex", "bytearray", "memoryview", "compile", "issubclass",
+		"delattr", "callable", "id", "hash", "slice", "frozenset", "complex", "bytearray", "memoryview", "compile", "issubclass",
 		"property", "classmethod", "staticmethod", "breakpoint", "help", "aiter", "anext", "__import__", "Exception", "ValueError", "TypeError", "KeyError":
 		return true
 	}

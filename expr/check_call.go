@@ -40,12 +40,17 @@ func (c *checker) unknownFunction(e *Expr) static {
 	if isUnsupportedBuiltin(e.Name) || isModule(e.Name) {
 		return c.errorf(e, diag.CannotCompile, "", "the function %s cannot be compiled", e.Name)
 	}
-	known := make([]string, 0, len(builtins))
-	for name := range builtins {
-		known = append(known, name)
-	}
-	sort.Strings(known)
+	known := sortedNames(builtins)
 	return c.errorf(e, diag.UnknownName, diag.DidYouMean(e.Name, "functions", known), "no function is named %q", e.Name)
+}
+
+func sortedNames(of map[string]*callable) []string {
+	names := make([]string, 0, len(of))
+	for name := range of {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
 }
 
 func (c *checker) inferCallArgs(args []*Expr, keywords []Keyword) []static {
@@ -82,7 +87,7 @@ func (c *checker) arguments(e *Expr, owner string, s *signature, n int) bool {
 		given[s.names[i]] = true
 	}
 	for _, k := range e.Keywords {
-		allowed := false
+		allowed := s.any
 		var known []string
 		for _, names := range [2][]string{s.names, s.only} {
 			for _, o := range names {
@@ -306,6 +311,9 @@ func (c *checker) sequenceCall(e *Expr, args []static) static {
 			}
 			continue
 		}
+		if e.Name == "next" {
+			break
+		}
 		takes := e.Name != "map" && e.Name != "filter" || i > 0
 		if takes && !(e.Name == "enumerate" && i == 1) {
 			c.wantIterable(e, args, i)
@@ -325,8 +333,12 @@ func (c *checker) sequenceCall(e *Expr, args []static) static {
 		return static{Type: column.ListOf(storable(elem)), shape: tupleOf, elem: &elem}
 	case "set":
 		return sequence(setOf, elem)
+	case "iter":
+		return sequence(iterOf, elem)
+	case "next":
+		return c.next(e, args)
 	case "dict":
-		return c.dictCall(args, elem)
+		return c.dictCall(e, args, elem)
 	case "range":
 		return sequence(rangeOf, intStatic)
 	case "reversed":
@@ -347,7 +359,31 @@ func (c *checker) sequenceCall(e *Expr, args []static) static {
 	return anyStatic
 }
 
-func (c *checker) dictCall(args []static, elem static) static {
+// next is the next element of an iterator, or its second argument.
+func (c *checker) next(e *Expr, args []static) static {
+	if args[0].known() && args[0].shape != iterOf {
+		return c.errorf(e.Args[0], diag.BadOperands, "Write next(iter(…)).", "next() takes an iterator, found %s", args[0].name())
+	}
+	if len(args) == 1 {
+		return args[0].element()
+	}
+	return unify(args[0].element(), args[1])
+}
+
+// dictCall infers dict(pairs, name=value, …).
+func (c *checker) dictCall(e *Expr, args []static, elem static) static {
+	given := of(column.NullType)
+	for _, k := range e.Keywords {
+		given = of(column.Unify(given.Type, k.Arg.Type))
+	}
+	t := dictOf(args, elem)
+	if len(e.Keywords) > 0 && t.is(column.Map) {
+		return of(column.MapOf(column.Unify(*t.Elem, given.Type)))
+	}
+	return t
+}
+
+func dictOf(args []static, elem static) static {
 	switch {
 	case len(args) == 0:
 		return of(column.MapOf(column.NullType))
@@ -418,6 +454,8 @@ func staticMethods(s static) map[string]*callable {
 		return floatMethods
 	case column.Int, column.Bool:
 		return intMethods
+	case column.Row:
+		return rowMethods
 	}
 	return nil
 }
@@ -428,6 +466,12 @@ func (c *checker) method(e *Expr) static {
 	}
 	self := c.infer(e.Args[0])
 	args := c.inferCallArgs(e.Args[1:], e.Keywords)
+	if t := e.Args[0]; t.Op == OpBuiltin {
+		if !(builtinValue{t.Name}).has(e.Name) {
+			return c.errorf(e, diag.UnknownName, "", "%s has no method %q", t.Name, e.Name)
+		}
+		return anyStatic
+	}
 	if !self.known() {
 		return c.anyMethod(e)
 	}
@@ -454,6 +498,8 @@ func (c *checker) method(e *Expr) static {
 		return intStatic
 	case column.Bytes:
 		return bytesMethod(e.Name)
+	case column.Row:
+		return c.rowAsDict(self)
 	}
 	return numberMethod(e.Name, self)
 }
@@ -469,7 +515,7 @@ func (c *checker) bound(name string) bool {
 
 // anyMethod allows every method that some type has.
 func (c *checker) anyMethod(e *Expr) static {
-	for _, methods := range []map[string]*callable{stringMethods, listMethods, dictMethods, setMethods, bytesMethods, timeMethods, floatMethods, intMethods} {
+	for _, methods := range []map[string]*callable{stringMethods, listMethods, dictMethods, setMethods, bytesMethods, timeMethods, floatMethods, intMethods, rowMethods} {
 		if methods[e.Name] != nil {
 			return anyStatic
 		}
@@ -507,16 +553,16 @@ func (c *checker) unknownMethod(e *Expr, self static, methods map[string]*callab
 	if isMutator(e.Name) && methods != nil && !self.is(column.String) && !self.number() {
 		return c.mutates(e)
 	}
+	if self.is(column.Row) && e.Args[0].Op == OpRow && c.schema == nil {
+		return anyStatic
+	}
 	if self.is(column.Row) {
 		if self.Fields.Index(e.Name) >= 0 {
 			return c.errorf(e, diag.BadOperands, "Leave out the parentheses.", "the field %q cannot be called", e.Name)
 		}
 		return c.errorf(e, diag.UnknownName, "", "a row has no method %q", e.Name)
 	}
-	known := make([]string, 0, len(methods))
-	for name := range methods {
-		known = append(known, name)
-	}
+	known := sortedNames(methods)
 	if self.is(column.Bytes) && (stringMethods[e.Name] != nil || e.Name == "fromhex") {
 		return c.errorf(e, diag.CannotCompile, "Decode the bytes first: ….decode().", "the method %s of bytes cannot be compiled", e.Name)
 	}
@@ -554,6 +600,18 @@ func (c *checker) stringMethod(e *Expr, args []static) static {
 		}
 	}
 	return strStatic
+}
+
+func (c *checker) rowAsDict(self static) static {
+	elem := column.NullType
+	for i, f := range self.Fields {
+		if i == 0 {
+			elem = f.Type
+		} else {
+			elem = column.Unify(elem, f.Type)
+		}
+	}
+	return of(column.MapOf(elem))
 }
 
 func bytesMethod(name string) static {

@@ -341,6 +341,12 @@ func (c *checker) slice(e *Expr) static {
 // attr checks e.name. What is read from the row itself becomes a field.
 func (c *checker) attr(e *Expr) static {
 	t := c.infer(e.Args[0])
+	if e.Args[0].Op == OpBuiltin {
+		if !(builtinValue{e.Args[0].Name}).has(e.Name) {
+			return c.errorf(e, diag.UnknownName, "", "%s has no attribute %q", e.Args[0].Name, e.Name)
+		}
+		return static{shape: callableOf}
+	}
 	if e.Args[0].Op == OpRow || t.is(column.Row) {
 		return c.rowField(e, t, e.Name)
 	}
@@ -358,7 +364,7 @@ func (c *checker) attr(e *Expr) static {
 		return c.errorf(e, diag.UnknownName, "Write [\""+e.Name+"\"].", "a dict has no attribute %q", e.Name)
 	}
 	if staticMethods(t)[e.Name] != nil {
-		return c.errorf(e, diag.CannotCompile, "Call it: ."+e.Name+"(…).", "a method as a value cannot be compiled")
+		return static{shape: callableOf}
 	}
 	return c.errorf(e, diag.UnknownName, "", "%s has no attribute %q", t.name(), e.Name)
 }

@@ -449,6 +449,16 @@ func attribute(of column.Value, name string) (column.Value, error) {
 		case "imag":
 			return 0.0, nil
 		}
+	case builtinValue:
+		if v.has(name) {
+			return &methodValue{of: v, name: name}, nil
+		}
+		if isTypeName(v.name) {
+			return nil, raise("AttributeError", "type object '%s' has no attribute '%s'", v.name, name)
+		}
+	}
+	if methodOf(of, name) != nil {
+		return &methodValue{of: of, name: name}, nil
 	}
 	return nil, raise("AttributeError", "'%s' object has no attribute '%s'", TypeName(of), name)
 }

@@ -298,6 +298,8 @@ func (m *machine) apply(f column.Value, args ...column.Value) (column.Value, err
 		return v, err
 	case builtinValue:
 		return m.callBuiltin(f.name, args, nil)
+	case *methodValue:
+		return m.applyMethod(f, args, nil)
 	}
 	return nil, raise("TypeError", "'%s' object is not callable", TypeName(f))
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // The methods of the types other than str.
-var listMethods, dictMethods, setMethods, bytesMethods, timeMethods, floatMethods, intMethods map[string]*callable
+var listMethods, dictMethods, setMethods, bytesMethods, timeMethods, floatMethods, intMethods, rowMethods map[string]*callable
 
 type methodFunc = func(m *machine, self column.Value, a *arguments) (column.Value, error)
 
@@ -45,10 +45,42 @@ func init() {
 	timeMethods = map[string]*callable{
 		"seconds": methodEntry(0, 0, timeSeconds), "to_rfc3339": methodEntry(0, 0, timeText),
 	}
+	rowMethods = map[string]*callable{"_asdict": methodEntry(0, 0, rowAsDict), "as_dict": methodEntry(0, 0, rowAsDict)}
 	floatMethods = map[string]*callable{"is_integer": methodEntry(0, 0, floatIsInteger), "hex": methodEntry(0, 0, floatHex),
 		"conjugate": methodEntry(0, 0, numberItself)}
 	intMethods = map[string]*callable{"bit_length": methodEntry(0, 0, intBitLength), "bit_count": methodEntry(0, 0, intBitCount),
 		"conjugate": methodEntry(0, 0, numberItself)}
+}
+
+// rowAsDict is as_dict of Beam's rows, _asdict of named tuples.
+func rowAsDict(_ *machine, self column.Value, _ *arguments) (column.Value, error) {
+	row := self.(*column.RowValue)
+	d := &column.MapValue{Keys: make([]column.Value, len(row.Names)), Elems: row.Elems}
+	for i, name := range row.Names {
+		d.Keys[i] = name
+	}
+	return d, nil
+}
+
+// fromHex reads pairs of hexadecimal digits with white space between them.
+func fromHex(text string) (column.Value, error) {
+	var out []byte
+	for i := 0; i < len(text); {
+		if strings.IndexByte(asciiSpace, text[i]) >= 0 {
+			i++
+			continue
+		}
+		b, err := hex.DecodeString(text[i:min(i+2, len(text))])
+		if err != nil {
+			at := i
+			if _, bad := hex.DecodeString(text[i:i+1] + "0"); bad == nil {
+				at++
+			}
+			return nil, raise("ValueError", "non-hexadecimal number found in fromhex() arg at position %d", charCount(text[:at]))
+		}
+		out, i = append(out, b...), i+2
+	}
+	return append([]byte{}, out...), nil
 }
 
 func numberItself(_ *machine, self column.Value, _ *arguments) (column.Value, error) {

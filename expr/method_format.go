@@ -9,14 +9,15 @@ import (
 
 // formatter is the state of one text.format(args).
 type formatter struct {
-	m    *machine
-	args []column.Value
-	next int // of {}; -1 after a numbered one
+	m      *machine
+	args   []column.Value
+	next   int // of {}; -1 after a numbered one
+	byName []named
 }
 
-// formatMethod is str.format. Keyword arguments are not compiled.
+// formatMethod is str.format.
 func formatMethod(m *machine, self column.Value, a *arguments) (column.Value, error) {
-	f := &formatter{m: m, args: a.pos}
+	f := &formatter{m: m, args: a.pos, byName: a.any}
 	return f.expand(self.(string), 0)
 }
 
@@ -116,6 +117,11 @@ func (f *formatter) lookUp(name string) (column.Value, error) {
 	} else {
 		n, err := strconv.Atoi(first)
 		if err != nil || strings.Trim(first, "0123456789") != "" {
+			for _, k := range f.byName {
+				if k.name == first {
+					return f.walk(k.value, rest)
+				}
+			}
 			return nil, raise("KeyError", "%s", Repr(first))
 		}
 		if f.next > 0 {

@@ -54,7 +54,7 @@ func init() {
 		"partition": onString(1, 1, partition(strings.Index, false)), "rpartition": onString(1, 1, partition(strings.LastIndex, true)),
 		"removeprefix": onString(1, 1, removeAffix(strings.TrimPrefix, "removeprefix")),
 		"removesuffix": onString(1, 1, removeAffix(strings.TrimSuffix, "removesuffix")),
-		"expandtabs":   onString(0, 1, expandTabs, "tabsize"), "encode": onString(0, 2, encodeMethod, "encoding", "errors"), "format": {signature{max: -1}, formatMethod},
+		"expandtabs":   onString(0, 1, expandTabs, "tabsize"), "encode": onString(0, 2, encodeMethod, "encoding", "errors"), "format": {signature{max: -1, any: true}, formatMethod},
 	}
 }
 
