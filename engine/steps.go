@@ -205,13 +205,15 @@ func (s *aggregateStep) push(_ context.Context, b *column.Batch, _ int) error {
 // spill writes a table to disk.
 func (r *run) spill(n *node, t *kernel.Table) error {
 	n.spillOnce.Do(func() { n.spill, n.spillErr = kernel.NewSpill(r.opts.TempDir) })
-	if n.spillErr != nil {
-		return n.failure(n.spillErr)
+	err := n.spillErr
+	if err == nil {
+		err = t.Spill(n.spill)
 	}
-	if err := t.Spill(n.spill); err != nil {
-		return n.failure(err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return n.failure(&catalog.Problem{Code: diag.CannotWrite, Text: err.Error(),
+		Hint: "Name a folder with more room by --temp-dir, or allow more memory by --memory-limit."})
 }
 
 // callStep asks a connector for the rows that take the place of each row.
