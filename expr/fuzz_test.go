@@ -2,7 +2,6 @@ package expr
 
 import (
 	"testing"
-	"time"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
@@ -64,11 +63,7 @@ func FuzzEval(f *testing.F) {
 		}
 		checked := Check(e, src, diffSchema, &diag.List{})
 		for _, row := range rows {
-			start := time.Now()
-			v, err := e.Eval(rowEnv{row})
-			if took := time.Since(start); took > 20*time.Second {
-				t.Fatalf("%q took %v", text, took)
-			}
+			v, err := e.Eval(rowEnv{row}) // what runs for ever, go test ends: MaxSteps bounds it
 			if _, ok := err.(*Exception); err != nil && !ok {
 				t.Fatalf("%q: %T is no *Exception", text, err)
 			}
