@@ -18,8 +18,9 @@ type Aggregation struct {
 	keys    []int // columns of the input
 	schema  column.Schema
 	boxed   bool          // keys carry how they look
-	state   column.Schema // of partial groups
-	widths  []int         // of each aggregate: how many columns its state has
+	width   int           // of a group's row, in words
+	state   column.Schema // of partial groups, see partials
+	extras  []int         // of each aggregate: how many columns its state has beside words
 	scratch sync.Pool     // tables that Emit merges into
 }
 
@@ -31,11 +32,18 @@ func NewAggregation(a *plan.Aggregate, in, out *plan.Port) *Aggregation {
 		g.keys = append(g.keys, i)
 		g.boxed = g.boxed || looks(in.Schema[i].Type)
 	}
-	g.state = column.Schema{{Name: "hash", Type: column.IntType}, {Name: "start", Type: column.IntType}, {Name: "end", Type: column.IntType},
-		{Name: "key", Type: column.BytesType}, {Name: "look", Type: column.BytesType}}
-	for _, s := range newAggregators(g.aggs) {
-		g.state = append(g.state, s.stateSchema()...)
-		g.widths = append(g.widths, len(s.stateSchema()))
+	states := newAggregators(g.aggs)
+	g.width = firstState(g.boxed)
+	for _, s := range states {
+		g.width += s.words()
+	}
+	for i := range g.width {
+		g.state = append(g.state, column.Field{Name: fmt.Sprint("word", i), Type: column.IntType})
+	}
+	g.state = append(g.state, column.Field{Name: "key", Type: column.BytesType}, column.Field{Name: "look", Type: column.BytesType})
+	for _, s := range states {
+		g.state = append(g.state, s.extraSchema()...)
+		g.extras = append(g.extras, len(s.extraSchema()))
 	}
 	return g
 }
@@ -84,10 +92,15 @@ func (a *Aggregation) NewTable() *Table {
 
 // newTable returns a table that takes partial groups alone.
 func (a *Aggregation) newTable() *Table {
-	t := &Table{agg: a, states: newAggregators(a.aggs), cols: make([]*column.Vector, len(a.keys))}
+	t := &Table{agg: a, states: newAggregators(a.aggs), cols: make([]*column.Vector, len(a.keys)), window: newWindows(a.in.Window)}
 	t.keys.boxed = a.boxed
 	t.groups.boxed = a.boxed
-	t.window = newWindows(a.in.Window)
+	t.groups.width = a.width
+	at := firstState(a.boxed)
+	for _, s := range t.states {
+		s.bind(&t.groups.words, at)
+		at += s.words()
+	}
 	return t
 }
 
@@ -102,11 +115,6 @@ func (t *Table) Add(b *column.Batch) *RowFailure {
 		t.cols[i] = b.Cols[c]
 	}
 	t.keys.encode(t.cols, rows)
-	if ends != nil && !t.groups.ending {
-		t.groups.keepEnds(t.window.width)
-	} else if ends == nil && t.groups.ending {
-		ends = t.window.endsOf(starts)
-	}
 	t.found = resize(t.found, len(rows))
 	t.groups.find(&t.keys, starts, ends, t.found)
 
@@ -167,7 +175,7 @@ func (t *Table) freeze() {
 		g := &t.groups
 		var counts [KeyGroups]int
 		for n := range uint32(g.n) {
-			counts[keyGroupOf(g.keys.at(n).hash)]++
+			counts[keyGroupOf(g.row(n)[wordHash])]++
 		}
 		all := make([]uint32, 0, g.n)
 		for k, c := range counts {
@@ -175,7 +183,7 @@ func (t *Table) freeze() {
 			all = all[:len(all)+c]
 		}
 		for n := range uint32(g.n) {
-			k := keyGroupOf(g.keys.at(n).hash)
+			k := keyGroupOf(g.row(n)[wordHash])
 			t.byKey[k] = append(t.byKey[k], n)
 		}
 		for _, s := range t.states {
@@ -204,73 +212,49 @@ func (t *Table) take(ids []uint32, rows int) int {
 	return min(len(ids), rows)
 }
 
-// partials are partial groups as columns of the aggregation's state schema. They are scratch memory.
-type partials struct{ batch column.Batch }
-
-// The first columns of the state schema.
-const (
-	colHash = iota
-	colStart
-	colEnd
-	colKey
-	colLook
-	colStates
-)
-
-func (a *Aggregation) newPartials() *partials {
-	p := &partials{}
-	for _, f := range a.state {
-		p.batch.Cols = append(p.batch.Cols, &column.Vector{Type: f.Type})
+// export puts groups of a frozen table into p.
+func (t *Table) export(ids []uint32, p *partials) *partials {
+	p.reset(len(ids))
+	keyEnds, lookEnds := binOf(p.key, p.n), binOf(p.look, p.n)
+	for i, id := range ids {
+		r := p.row(i)
+		copy(r, t.groups.row(id))
+		if isLong(r[wordKey1]) {
+			p.key.Data = append(p.key.Data, t.groups.longKey(r)...)
+		}
+		keyEnds[i] = int32(len(p.key.Data))
+		p.look.Data = append(p.look.Data, t.groups.look(r)...)
+		lookEnds[i] = int32(len(p.look.Data))
+	}
+	extra := p.extra
+	for i, s := range t.states {
+		s.export(ids, extra[:t.agg.extras[i]])
+		extra = extra[t.agg.extras[i]:]
 	}
 	return p
 }
 
-// export puts groups of a frozen table into p.
-func (t *Table) export(ids []uint32, p *partials) *column.Batch {
-	b, n := &p.batch, len(ids)
-	b.N = n
-	hash, start, end := intsOf(b.Cols[colHash], n), intsOf(b.Cols[colStart], n), intsOf(b.Cols[colEnd], n)
-	key, looks := b.Cols[colKey], b.Cols[colLook]
-	keyEnds, lookEnds := binOf(key, n), binOf(looks, n)
-	var buf [16]byte
-	for i, id := range ids {
-		r := t.groups.keys.at(id)
-		hash[i], start[i], end[i] = int64(r.hash), r.start, t.endOf(id)
-		key.Data = append(key.Data, t.groups.key(id, &buf)...)
-		keyEnds[i] = int32(len(key.Data))
-		looks.Data = append(looks.Data, t.groups.look(id)...)
-		lookEnds[i] = int32(len(looks.Data))
+// merge adds partial groups. starts and ends are the windows that they go to; nil: their own.
+func (t *Table) merge(p *partials, starts, ends []int64) error {
+	if starts == nil {
+		starts, ends = p.windows()
 	}
-	cols := b.Cols[colStates:]
-	for i, s := range t.states {
-		s.export(ids, cols[:t.agg.widths[i]])
-		cols = cols[t.agg.widths[i]:]
+	t.keys.load(p)
+	t.found = resize(t.found, p.n)
+	t.groups.find(&t.keys, starts, ends, t.found)
+	for i, g := range t.found {
+		t.groups.row(g)[wordRows] += p.row(i)[wordRows] - 1 // find has counted one
 	}
-	return b
-}
-
-// endOf returns the end of group n's window.
-func (t *Table) endOf(n uint32) int64 {
-	if t.groups.ending {
-		return *t.groups.ends.at(n)
-	}
-	return t.groups.keys.at(n).start + t.window.width
-}
-
-// merge adds partial groups, in those windows.
-func (t *Table) merge(b *column.Batch, starts, ends []int64) error {
-	k := &t.keys
-	k.load(b.Cols[colKey], b.Cols[colLook], b.Cols[colHash].Ints)
-	t.found = resize(t.found, b.N)
-	t.groups.keepEnds(t.window.width)
-	t.groups.find(k, starts, ends, t.found)
-	cols := b.Cols[colStates:]
+	extra := p.extra
 	for i, s := range t.states {
 		s.grow(t.groups.n)
-		if err := s.merge(t.found, cols[:t.agg.widths[i]]); err != nil {
+		if err := s.merge(t.found, p, extra[:t.agg.extras[i]]); err != nil {
 			return fmt.Errorf("aggregate %q: %w", t.agg.aggs[i].Name, err)
 		}
-		cols = cols[t.agg.widths[i]:]
+		extra = extra[t.agg.extras[i]:]
 	}
 	return nil
 }
+
+func (t *Table) startOf(n uint32) int64 { return int64(t.groups.row(n)[wordStart]) }
+func (t *Table) endOf(n uint32) int64   { return int64(t.groups.row(n)[wordEnd]) }

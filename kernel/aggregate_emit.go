@@ -22,7 +22,7 @@ import (
 // same time. An error is out's, the disk's, or that of an aggregate that has no result.
 func (a *Aggregation) Emit(ctx context.Context, group int, tables []*Table, s *Spill, batchRows int, memLimit int64,
 	out func(*column.Batch) error) error {
-	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out, partials: a.newPartials()}
+	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out, partials: a.newPartials(), loaded: partials{width: a.width}}
 	for _, t := range tables {
 		t.freeze()
 		if len(t.byKey[group]) > 0 {
@@ -49,6 +49,7 @@ type emitter struct {
 	spilled   bool // so does the spill
 	reader    spillReader
 	partials  *partials
+	loaded    partials
 	batchRows int
 	limit     int64
 	out       func(*column.Batch) error
@@ -131,7 +132,7 @@ func (t *Table) within(group int, p hashPart) (ids []uint32) {
 		return t.byKey[group]
 	}
 	for _, n := range t.byKey[group] {
-		if p.has(t.groups.keys.at(n).hash) {
+		if p.has(t.groups.row(n)[wordHash]) {
 			ids = append(ids, n)
 		}
 	}
@@ -141,8 +142,8 @@ func (t *Table) within(group int, p hashPart) (ids []uint32) {
 // mergeAll merges the part of the spill and of all tables into t, what was spilled first: so rows that share a place keep the order in
 // which they came.
 func (e *emitter) mergeAll(t *Table, p hashPart) error {
-	add := func(b *column.Batch) error {
-		if err := t.merge(b, b.Cols[colStart].Ints, b.Cols[colEnd].Ints); err != nil {
+	add := func(groups *partials) error {
+		if err := t.merge(groups, nil, nil); err != nil {
 			return err
 		}
 		return e.checkSize(t, p)
@@ -152,7 +153,8 @@ func (e *emitter) mergeAll(t *Table, p hashPart) error {
 			if p.bits > 8 {
 				b = p.of(b)
 			}
-			return add(b)
+			e.loaded.load(b)
+			return add(&e.loaded)
 		})
 		if err != nil {
 			return err
@@ -176,9 +178,9 @@ func (e *emitter) checkSize(t *Table, p hashPart) error {
 	if t.Bytes() <= e.limit || p.bits+splitBits > 64 {
 		return nil
 	}
-	first := t.groups.keys.at(0).hash
+	first := t.groups.row(0)[wordHash]
 	for n := 1; n < t.groups.n; n++ {
-		if t.groups.keys.at(uint32(n)).hash != first {
+		if t.groups.row(uint32(n))[wordHash] != first {
 			return errTooLarge
 		}
 	}
@@ -188,7 +190,7 @@ func (e *emitter) checkSize(t *Table, p hashPart) error {
 // of returns the rows of b that belong to the part.
 func (p hashPart) of(b *column.Batch) *column.Batch {
 	var rows []int32
-	for i, h := range b.Cols[colHash].Ints {
+	for i, h := range b.Cols[wordHash].Ints {
 		if p.has(uint64(h)) {
 			rows = append(rows, int32(i))
 		}
@@ -212,7 +214,7 @@ func (t *Table) sorted(ids []uint32) []uint32 {
 	bucket := func(hash uint64) int { return int(hash << 8 >> (64 - size)) } // the first 8 bits are the same
 	ends := make([]uint32, 1<<size)
 	for _, n := range ids {
-		ends[bucket(t.groups.keys.at(n).hash)]++
+		ends[bucket(t.groups.row(n)[wordHash])]++
 	}
 	sum := uint32(0)
 	for i, n := range ends {
@@ -221,7 +223,7 @@ func (t *Table) sorted(ids []uint32) []uint32 {
 	}
 	entries := make([]entry, len(ids))
 	for _, n := range ids {
-		hash := t.groups.keys.at(n).hash
+		hash := t.groups.row(n)[wordHash]
 		b := bucket(hash)
 		entries[ends[b]] = entry{hash, n}
 		ends[b]++
@@ -252,19 +254,7 @@ func (t *Table) compare(a, b uint32) int {
 	if c := bytes.Compare(t.groups.key(a, &bufA), t.groups.key(b, &bufB)); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(t.groups.keys.at(a).start, t.groups.keys.at(b).start), cmp.Compare(t.endOf(a), t.endOf(b)))
-}
-
-// sameKey reports whether groups have the same key.
-func (t *Table) sameKey(a, b uint32) bool {
-	x, y := t.groups.keys.at(a), t.groups.keys.at(b)
-	if x.hash != y.hash || x.w1 != y.w1 {
-		return false
-	}
-	if isLong(x.w1) {
-		return bytes.Equal(t.groups.longKey(x), t.groups.longKey(y))
-	}
-	return x.w0 == y.w0
+	return cmp.Or(cmp.Compare(t.startOf(a), t.startOf(b)), cmp.Compare(t.endOf(a), t.endOf(b)))
 }
 
 // finish passes the groups on as rows.
@@ -290,7 +280,7 @@ func (e *emitter) finish(ctx context.Context, t *Table, ids []uint32) error {
 func (t *Table) results(ids []uint32) (*column.Batch, error) {
 	b := &column.Batch{N: len(ids), Times: make([]int64, len(ids)), Starts: make([]int64, len(ids)), Ends: make([]int64, len(ids))}
 	for i, n := range ids {
-		start, end := t.groups.keys.at(n).start, t.endOf(n)
+		start, end := t.startOf(n), t.endOf(n)
 		b.Times[i], b.Starts[i], b.Ends[i] = end-1, start, end
 	}
 	keys, err := t.keyColumns(ids)
@@ -320,7 +310,7 @@ func (t *Table) keyColumns(ids []uint32) ([]*column.Vector, error) {
 	var buf [16]byte
 	for _, n := range ids {
 		if t.agg.boxed {
-			rest := t.groups.look(n)
+			rest := t.groups.look(t.groups.row(n))
 			for _, b := range builders {
 				v, after, err := column.ReadValue(rest)
 				if err == nil {

@@ -8,78 +8,105 @@ import (
 	"github.com/leat-project/leat/expr"
 )
 
-// extreme is max and min of values that are numbers or instants. Each value is turned into an integer that sorts as it does; for min
-// all bits are inverted, so that the greatest is kept in both.
+// extreme is max and min of values that are numbers or instants. Each value is turned into a word that sorts as it does; for min all bits are
+// inverted, so that the greatest is kept in both. The empty state is less than all.
 //
 // Not a number wins over all numbers, and 0.0 is greater than -0.0: Python's answer depends on the order of rows there.
 type extreme struct {
-	arg   column.Type
-	least bool
-	best  paged[int64]
+	inRow
+	arg  column.Type
+	flip uint64 // all ones for min
 }
 
-func (e *extreme) grow(n int) {
-	old := e.best.used
-	e.best.grow(n)
-	for ; old < n; old++ {
-		*e.best.at(uint32(old)) = math.MinInt64
+func newExtreme(arg column.Type, least bool) *extreme {
+	e := &extreme{arg: arg}
+	if least {
+		e.flip = math.MaxUint64
 	}
+	return e
 }
+
+func (e *extreme) words() int { return 1 }
 
 func (e *extreme) add(groups []uint32, rows []int32, v *column.Vector, _ *place) (int, error) {
 	if bad := firstNull(v, rows); bad >= 0 {
-		return bad, noOrder(e.least, "NoneType", kindName(e.arg.Kind))
+		return bad, noOrder(e.flip != 0, "NoneType", kindName(e.arg.Kind))
 	}
-	flip := int64(0)
-	if e.least {
-		flip = -1
-	}
+	pages, width, at := e.rows.pages, e.rows.width, e.at
 	switch e.arg.Kind {
 	case column.Float:
 		for i, g := range groups {
-			x := sortable(v.Floats[rows[i]], e.least) ^ flip
-			if best := e.best.at(g); x > *best {
-				*best = x
-			}
+			w := stateAt(pages, width, at, g)
+			w[0] = max(w[0], e.ofFloat(v.Floats[rows[i]]))
 		}
 	case column.Bool:
 		for i, g := range groups {
-			x := flip
+			x := int64(0)
 			if v.Bools[rows[i]] {
-				x = 1 ^ flip
+				x = 1
 			}
-			if best := e.best.at(g); x > *best {
-				*best = x
-			}
+			w := stateAt(pages, width, at, g)
+			w[0] = max(w[0], e.ofInt(x))
 		}
 	default:
 		for i, g := range groups {
-			x := v.Ints[rows[i]] ^ flip
-			if best := e.best.at(g); x > *best {
-				*best = x
-			}
+			w := stateAt(pages, width, at, g)
+			w[0] = max(w[0], e.ofInt(v.Ints[rows[i]]))
 		}
 	}
 	return 0, nil
 }
 
-// sortable turns a float into an integer that sorts as it does. Not a number is the extreme that is looked for.
-func sortable(x float64, least bool) int64 {
-	b := int64(math.Float64bits(x))
+const signBit = 1 << 63
+
+// ofInt and ofFloat turn a value into a word, toInt and toFloat a word into the value. A float is not a number where its word is the greatest.
+func (e *extreme) ofInt(x int64) uint64 { return uint64(x) ^ signBit ^ e.flip }
+func (e *extreme) toInt(w uint64) int64 { return int64(w ^ signBit ^ e.flip) }
+
+func (e *extreme) ofFloat(x float64) uint64 {
 	if x != x {
-		if least {
-			return math.MinInt64
-		}
-		return math.MaxInt64
+		return math.MaxUint64
 	}
-	return b ^ int64(uint64(b>>63)>>1)
+	b := int64(math.Float64bits(x))
+	return e.ofInt(b ^ int64(uint64(b>>63)>>1))
 }
 
-func unsortable(x int64) float64 {
-	if x == math.MinInt64 || x == math.MaxInt64 {
+func (e *extreme) toFloat(w uint64) float64 {
+	if w == math.MaxUint64 {
 		return math.NaN()
 	}
-	return math.Float64frombits(uint64(x ^ int64(uint64(x>>63)>>1)))
+	b := e.toInt(w)
+	return math.Float64frombits(uint64(b ^ int64(uint64(b>>63)>>1)))
+}
+
+func (e *extreme) merge(groups []uint32, p *partials, _ []*column.Vector) error {
+	for i, g := range groups {
+		w := e.state(g)
+		w[0] = max(w[0], p.row(i)[e.at])
+	}
+	return nil
+}
+
+func (e *extreme) finish(groups []uint32) (*column.Vector, int, error) {
+	v := &column.Vector{Type: e.arg.NotNull(), N: len(groups)}
+	switch e.arg.Kind {
+	case column.Float:
+		v.Floats = make([]float64, v.N)
+		for i, g := range groups {
+			v.Floats[i] = e.toFloat(e.state(g)[0])
+		}
+	case column.Bool:
+		v.Bools = make([]bool, v.N)
+		for i, g := range groups {
+			v.Bools[i] = e.toInt(e.state(g)[0]) != 0
+		}
+	default:
+		v.Ints = make([]int64, v.N)
+		for i, g := range groups {
+			v.Ints[i] = e.toInt(e.state(g)[0])
+		}
+	}
+	return v, 0, nil
 }
 
 // noOrder is Python's error for a pair that max or min cannot compare.
@@ -114,83 +141,40 @@ func kindName(k column.Kind) string {
 	return "Row"
 }
 
-func (e *extreme) stateSchema() column.Schema {
-	return column.Schema{{Name: "best", Type: column.IntType}}
-}
-
-func (e *extreme) export(groups []uint32, cols []*column.Vector) {
-	exportInts(&e.best, groups, cols[0])
-}
-
-func (e *extreme) weight(uint32) int { return 0 }
-
-func (e *extreme) merge(groups []uint32, cols []*column.Vector) error {
-	for i, g := range groups {
-		best := e.best.at(g)
-		*best = max(*best, cols[0].Ints[i])
-	}
-	return nil
-}
-
-func (e *extreme) finish(groups []uint32) (*column.Vector, int, error) {
-	flip := int64(0)
-	if e.least {
-		flip = -1
-	}
-	v := &column.Vector{Type: e.arg.NotNull(), N: len(groups)}
-	switch e.arg.Kind {
-	case column.Float:
-		v.Floats = make([]float64, v.N)
-		for i, g := range groups {
-			v.Floats[i] = unsortable(*e.best.at(g) ^ flip)
-		}
-	case column.Bool:
-		v.Bools = make([]bool, v.N)
-		for i, g := range groups {
-			v.Bools[i] = *e.best.at(g)^flip != 0
-		}
-	default:
-		exportInts(&e.best, groups, v)
-		for i := range v.Ints {
-			v.Ints[i] ^= flip
-		}
-	}
-	return v, 0, nil
-}
-
-func (e *extreme) bytes() int64 { return int64(e.best.used) * 8 }
-func (e *extreme) freeze()      {}
-func (e *extreme) reset()       { e.best.reset() }
-
 // extremeBin is max and min of strings and bytes, which Python compares by code point and byte: both are the order of their bytes.
+//
+// Its words are where the best value lies, and its length and how much may be overwritten there, or 0 while there is no value.
 type extremeBin struct {
+	inRow
 	arg   column.Type
 	least bool
-	best  paged[binRef]
 	arena arena
 }
 
-// binRef is where a group's best value lies. room is what may be overwritten there.
-type binRef struct {
-	ref        uint64
-	size, room uint32 // room 0: no value yet
+func (e *extremeBin) words() int { return 2 }
+
+// best returns the best value of a state, nil where there is none.
+func (e *extremeBin) best(w []uint64) []byte {
+	if w[1] == 0 {
+		return nil
+	}
+	return e.arena.get(w[0], int(w[1]&math.MaxUint32))
 }
 
-func (e *extremeBin) grow(n int) { e.best.grow(n) }
-
+// offer lets x be the best value of group g if it is.
 func (e *extremeBin) offer(g uint32, x []byte) {
-	best := e.best.at(g)
-	if best.room > 0 {
-		order := bytes.Compare(x, e.arena.get(best.ref, int(best.size)))
-		if order == 0 || order > 0 == e.least {
+	w := e.state(g)
+	room := w[1] >> 32
+	if room > 0 {
+		if order := bytes.Compare(x, e.best(w)); order == 0 || order > 0 == e.least {
 			return
 		}
 	}
-	if best.room < uint32(len(x))+1 {
-		room := (len(x) + 8) &^ 7
-		best.ref, best.room = e.arena.room(room), uint32(room)
+	if room <= uint64(len(x)) {
+		room = uint64(len(x)+8) &^ 7
+		w[0] = e.arena.room(int(room))
 	}
-	best.size = uint32(copy(e.arena.get(best.ref, len(x)), x))
+	w[1] = room<<32 | uint64(copy(e.arena.get(w[0], len(x)), x))
 }
 
 func (e *extremeBin) add(groups []uint32, rows []int32, v *column.Vector, _ *place) (int, error) {
@@ -203,23 +187,22 @@ func (e *extremeBin) add(groups []uint32, rows []int32, v *column.Vector, _ *pla
 	return 0, nil
 }
 
-func (e *extremeBin) stateSchema() column.Schema {
+func (e *extremeBin) extraSchema() column.Schema {
 	return column.Schema{{Name: "best", Type: e.arg.NotNull()}}
 }
 
 func (e *extremeBin) export(groups []uint32, cols []*column.Vector) {
 	v := cols[0]
-	offsets := binOf(v, len(groups))
+	ends := binOf(v, len(groups))
 	for i, g := range groups {
-		best := e.best.at(g)
-		v.Data = append(v.Data, e.arena.get(best.ref, int(best.size))...)
-		offsets[i] = int32(len(v.Data))
+		v.Data = append(v.Data, e.best(e.state(g))...)
+		ends[i] = int32(len(v.Data))
 	}
 }
 
-func (e *extremeBin) weight(group uint32) int { return int(e.best.at(group).size) }
+func (e *extremeBin) weight(g uint32) int { return len(e.best(e.state(g))) }
 
-func (e *extremeBin) merge(groups []uint32, cols []*column.Vector) error {
+func (e *extremeBin) merge(groups []uint32, _ *partials, cols []*column.Vector) error {
 	for i, g := range groups {
 		e.offer(g, cols[0].Bin(i))
 	}
@@ -232,24 +215,30 @@ func (e *extremeBin) finish(groups []uint32) (*column.Vector, int, error) {
 	return v, 0, nil
 }
 
-func (e *extremeBin) bytes() int64 { return int64(e.best.used)*16 + e.arena.bytes }
-func (e *extremeBin) freeze()      {}
-func (e *extremeBin) reset()       { e.best.reset(); e.arena.reset() }
+func (e *extremeBin) bytes() int64 { return e.arena.bytes }
+func (e *extremeBin) reset()       { e.arena.reset() }
 
 // extremeAny is max and min of values of types that are known row by row, and of lists and rows.
 type extremeAny struct {
+	inRow
 	arg   column.Type
 	least bool
-	best  paged[column.Value]
+	best  []column.Value
 	size  int64
 }
 
-func (e *extremeAny) grow(n int) { e.best.grow(n) }
+func (e *extremeAny) words() int { return 0 }
+
+func (e *extremeAny) grow(n int) {
+	if n > len(e.best) {
+		e.best = append(e.best, make([]column.Value, n-len(e.best))...)
+	}
+}
 
 // offer lets x be the best value of group g if it is. Of values that are equal, 1 and 1.0, that is the best whose binary form sorts
 // first: the result does not depend on the order of rows.
 func (e *extremeAny) offer(g uint32, x column.Value) error {
-	best := e.best.at(g)
+	best := &e.best[g]
 	if x == nil {
 		return noOrder(e.least, "NoneType", pythonType(*best))
 	}
@@ -320,7 +309,7 @@ func (e *extremeAny) add(groups []uint32, rows []int32, v *column.Vector, _ *pla
 	return 0, nil
 }
 
-func (e *extremeAny) stateSchema() column.Schema {
+func (e *extremeAny) extraSchema() column.Schema {
 	return column.Schema{{Name: "best", Type: column.AnyType}}
 }
 
@@ -328,13 +317,13 @@ func (e *extremeAny) export(groups []uint32, cols []*column.Vector) {
 	v := cols[0]
 	v.N, v.Boxed = len(groups), resize(v.Boxed, len(groups))
 	for i, g := range groups {
-		v.Boxed[i] = *e.best.at(g)
+		v.Boxed[i] = e.best[g]
 	}
 }
 
-func (e *extremeAny) weight(group uint32) int { return int(valueBytes(*e.best.at(group))) }
+func (e *extremeAny) weight(group uint32) int { return int(valueBytes(e.best[group])) }
 
-func (e *extremeAny) merge(groups []uint32, cols []*column.Vector) error {
+func (e *extremeAny) merge(groups []uint32, _ *partials, cols []*column.Vector) error {
 	for i, g := range groups {
 		if err := e.offer(g, cols[0].Boxed[i]); err != nil {
 			return err
@@ -350,6 +339,5 @@ func (e *extremeAny) finish(groups []uint32) (*column.Vector, int, error) {
 	return v, 0, err
 }
 
-func (e *extremeAny) bytes() int64 { return int64(e.best.used)*16 + e.size }
-func (e *extremeAny) freeze()      {}
-func (e *extremeAny) reset()       { e.best.reset(); e.size = 0 }
+func (e *extremeAny) bytes() int64 { return int64(cap(e.best))*16 + e.size }
+func (e *extremeAny) reset()       { clear(e.best); e.best, e.size = e.best[:0], 0 }

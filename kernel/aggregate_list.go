@@ -14,6 +14,7 @@ import (
 //
 // It is a log of all values, cut into chunks. Only when it is read is it sorted by group.
 type lister struct {
+	inRow
 	arg    column.Type
 	concat bool
 	groups int
@@ -56,6 +57,8 @@ const (
 func newLister(arg column.Type, concat bool) *lister {
 	return &lister{arg: arg, concat: concat, values: column.NewBuilder(arg)}
 }
+
+func (l *lister) words() int { return 0 }
 
 func (l *lister) grow(n int) { l.groups = max(l.groups, n) }
 
@@ -160,7 +163,7 @@ func (l *lister) entries(g uint32) []entryRef {
 	return refs
 }
 
-func (l *lister) stateSchema() column.Schema {
+func (l *lister) extraSchema() column.Schema {
 	return column.Schema{{Name: "log", Type: column.ListOf(column.RowOf(column.Schema{
 		{Name: "time", Type: column.IntType}, {Name: "source", Type: column.IntType}, {Name: "seq", Type: column.IntType},
 		{Name: "row", Type: column.IntType}, {Name: "value", Type: l.arg}}))}}
@@ -196,7 +199,7 @@ func (l *lister) weight(group uint32) int {
 	return int(n * (l.size/int64(max(1, len(l.order))) + 8))
 }
 
-func (l *lister) merge(groups []uint32, cols []*column.Vector) error {
+func (l *lister) merge(groups []uint32, _ *partials, cols []*column.Vector) error {
 	v := cols[0]
 	fields := v.Children[0].Children
 	for i, g := range groups {

@@ -7,66 +7,68 @@ import (
 	"github.com/leat-project/leat/expr"
 )
 
-// summer is sum and mean. Whole numbers are summed in 128 bits, floats exactly; a sum of both is rounded once.
+// summer is sum and mean. Whole numbers are summed in 128 bits, floats exactly; a sum of both is rounded once. Its words are those of the whole
+// numbers, those of the floats, and where there may be both a flag that tells whether there was a float; the count of a mean is that of the rows.
 type summer struct {
+	inRow
 	arg     column.Type
 	mean    bool
-	ints    paged[wideInt]
+	hasInts bool // values may be whole numbers
+	hasReal bool // values may be floats
+	real    int  // the first word of the floats
 	floats  floatSums
-	hasInts bool         // values may be whole numbers
-	hasReal bool         // values may be floats
-	real    paged[bool]  // of Any: a float was among the values
-	counts  paged[int64] // of mean
 }
 
-// wideInt is an integer of 128 bits in two's complement.
-type wideInt struct{ lo, hi uint64 }
+// wideInt is an integer of 128 bits in two's complement, the low half first.
+type wideInt [2]uint64
 
-func (s *wideInt) add(x int64) {
+const intWords = len(wideInt{})
+
+func (s *wideInt) add(x int64) { s.merge(uint64(x), uint64(x>>63)) }
+
+func (s *wideInt) merge(lo, hi uint64) {
 	var carry uint64
-	s.lo, carry = bits.Add64(s.lo, uint64(x), 0)
-	s.hi += uint64(x>>63) + carry
+	s[0], carry = bits.Add64(s[0], lo, 0)
+	s[1] += hi + carry
 }
 
 func newSummer(mean bool, arg column.Type) *summer {
-	boxed := arg.Kind == column.Any
-	return &summer{arg: arg, mean: mean, hasReal: boxed || arg.Kind == column.Float, hasInts: boxed || arg.Kind != column.Float}
+	s := &summer{arg: arg, mean: mean, hasReal: arg.Kind == column.Any || arg.Kind == column.Float, hasInts: arg.Kind != column.Float}
+	if s.hasInts {
+		s.real = intWords
+	}
+	return s
 }
 
-func (s *summer) grow(n int) {
-	if s.hasInts {
-		s.ints.grow(n)
+func (s *summer) words() int {
+	switch {
+	case s.hasInts && s.hasReal:
+		return intWords + exactWords + 1
+	case s.hasInts:
+		return intWords
 	}
-	if s.hasReal {
-		s.floats.sums.grow(n)
-	}
-	if s.hasInts && s.hasReal {
-		s.real.grow(n)
-	}
-	if s.mean {
-		s.counts.grow(n)
-	}
+	return exactWords
 }
+
+func (s *summer) ints(g uint32) *wideInt   { return (*wideInt)(s.state(g)) }
+func (s *summer) sum(g uint32) *exactSum   { return (*exactSum)(s.state(g)[s.real:]) }
+func (s *summer) sawReal(g uint32) *uint64 { return &s.state(g)[intWords+exactWords] }
 
 func (s *summer) add(groups []uint32, rows []int32, v *column.Vector, _ *place) (int, error) {
 	if bad := firstNull(v, rows); bad >= 0 {
 		return bad, typeError("unsupported operand type(s) for +: '%s' and 'NoneType'", s.sumType())
 	}
-	if s.mean {
-		for _, g := range groups {
-			*s.counts.at(g)++
-		}
-	}
+	pages, width, at := s.rows.pages, s.rows.width, s.at
 	switch v.Type.Kind {
 	case column.Bool:
 		for i, g := range groups {
 			if v.Bools[rows[i]] {
-				s.ints.at(g).add(1)
+				s.ints(g).add(1)
 			}
 		}
 	case column.Float:
 		for i, g := range groups {
-			s.floats.addOne(s.floats.sums.at(g), v.Floats[rows[i]])
+			s.floats.addOne((*exactSum)(stateAt(pages, width, at, g)), v.Floats[rows[i]])
 		}
 	case column.Any:
 		for i, g := range groups {
@@ -76,7 +78,7 @@ func (s *summer) add(groups []uint32, rows []int32, v *column.Vector, _ *place) 
 		}
 	default:
 		for i, g := range groups {
-			s.ints.at(g).add(v.Ints[rows[i]])
+			(*wideInt)(stateAt(pages, width, at, g)).add(v.Ints[rows[i]])
 		}
 	}
 	return 0, nil
@@ -94,106 +96,57 @@ func (s *summer) addValue(g uint32, v column.Value) error {
 	switch v := v.(type) {
 	case bool:
 		if v {
-			s.ints.at(g).add(1)
+			s.ints(g).add(1)
 		}
 	case int64:
-		s.ints.at(g).add(v)
+		s.ints(g).add(v)
 	case float64:
-		*s.real.at(g) = true
-		s.floats.addOne(s.floats.sums.at(g), v)
+		*s.sawReal(g) = 1
+		s.floats.addOne(s.sum(g), v)
 	default:
 		return typeError("unsupported operand type(s) for +: 'int' and '%s'", pythonType(v))
 	}
 	return nil
 }
 
-func (s *summer) stateSchema() column.Schema {
-	var schema column.Schema
-	add := func(name string, t column.Type) { schema = append(schema, column.Field{Name: name, Type: t}) }
-	if s.hasInts {
-		add("low", column.IntType)
-		add("high", column.IntType)
+// extraSchema has the wide accumulators, which are few.
+func (s *summer) extraSchema() column.Schema {
+	if !s.hasReal {
+		return nil
 	}
-	if s.hasReal {
-		add("float_low", column.IntType)
-		add("float_high", column.IntType)
-		add("below", column.IntType)
-		add("wide", column.BytesType)
-	}
-	if s.hasInts && s.hasReal {
-		add("real", column.BoolType)
-	}
-	if s.mean {
-		add("count", column.IntType)
-	}
-	return schema
+	return column.Schema{{Name: "wide", Type: column.BytesType}}
 }
 
 func (s *summer) export(groups []uint32, cols []*column.Vector) {
-	n := len(groups)
-	if s.hasInts {
-		low, high := intsOf(cols[0], n), intsOf(cols[1], n)
-		for i, g := range groups {
-			sum := s.ints.at(g)
-			low[i], high[i] = int64(sum.lo), int64(sum.hi)
-		}
-		cols = cols[2:]
+	if !s.hasReal {
+		return
 	}
-	if s.hasReal {
-		low, high, below, wide := intsOf(cols[0], n), intsOf(cols[1], n), intsOf(cols[2], n), binOf(cols[3], n)
-		for i, g := range groups {
-			sum := s.floats.sums.at(g)
-			low[i], high[i], below[i] = int64(sum.lo), int64(sum.hi), int64(sum.below)
-			if sum.wide > 0 {
-				cols[3].Data = s.floats.wide[sum.wide-1].append(cols[3].Data)
-			}
-			wide[i] = int32(len(cols[3].Data))
+	v := cols[0]
+	ends := binOf(v, len(groups))
+	for i, g := range groups {
+		if n := s.sum(g).wide(); n > 0 {
+			v.Data = s.floats.wide[n-1].append(v.Data)
 		}
-		cols = cols[4:]
-	}
-	if s.hasInts && s.hasReal {
-		real := boolsOf(cols[0], n)
-		for i, g := range groups {
-			real[i] = *s.real.at(g)
-		}
-		cols = cols[1:]
-	}
-	if s.mean {
-		exportInts(&s.counts, groups, cols[0])
+		ends[i] = int32(len(v.Data))
 	}
 }
 
-func (s *summer) weight(uint32) int { return 0 }
-
-func (s *summer) merge(groups []uint32, cols []*column.Vector) error {
-	if s.hasInts {
-		for i, g := range groups {
-			sum := s.ints.at(g)
-			var carry uint64
-			sum.lo, carry = bits.Add64(sum.lo, uint64(cols[0].Ints[i]), 0)
-			sum.hi += uint64(cols[1].Ints[i]) + carry
+func (s *summer) merge(groups []uint32, p *partials, cols []*column.Vector) error {
+	for i, g := range groups {
+		from := p.row(i)[s.at:]
+		if s.hasInts {
+			s.ints(g).merge(from[0], from[1])
 		}
-		cols = cols[2:]
-	}
-	if s.hasReal {
-		for i, g := range groups {
-			var wide *wideSum
-			if raw := cols[3].Bin(i); len(raw) == wideBytes {
-				wide = readWide(raw)
-			}
-			s.floats.merge(s.floats.sums.at(g), exactSum{lo: uint64(cols[0].Ints[i]), hi: uint64(cols[1].Ints[i]), below: int32(cols[2].Ints[i])}, wide)
+		if !s.hasReal {
+			continue
 		}
-		cols = cols[4:]
-	}
-	if s.hasInts && s.hasReal {
-		for i, g := range groups {
-			*s.real.at(g) = *s.real.at(g) || cols[0].Bools[i]
+		var wide *wideSum
+		if raw := cols[0].Bin(i); len(raw) == wideBytes {
+			wide = readWide(raw)
 		}
-		cols = cols[1:]
-	}
-	if s.mean {
-		for i, g := range groups {
-			*s.counts.at(g) += cols[0].Ints[i]
+		s.floats.merge(s.sum(g), (*exactSum)(from[s.real:]), wide)
+		if s.hasInts {
+			*s.sawReal(g) |= from[intWords+exactWords]
 		}
 	}
 	return nil
@@ -205,7 +158,7 @@ func (s *summer) finish(groups []uint32) (*column.Vector, int, error) {
 	case s.mean:
 		v := &column.Vector{Type: column.FloatType, N: n, Floats: make([]float64, n)}
 		for i, g := range groups {
-			v.Floats[i] = s.total(g) / float64(*s.counts.at(g))
+			v.Floats[i] = s.total(g) / float64(s.rows.row(g)[wordRows])
 		}
 		return v, 0, nil
 	case !s.hasInts:
@@ -222,7 +175,7 @@ func (s *summer) finish(groups []uint32) (*column.Vector, int, error) {
 		v := &column.Vector{Type: t, N: n, Ints: make([]int64, n)}
 		for i, g := range groups {
 			var err error
-			if v.Ints[i], err = s.ints.at(g).int64(); err != nil {
+			if v.Ints[i], err = s.ints(g).int64(); err != nil {
 				return nil, i, err
 			}
 		}
@@ -230,11 +183,11 @@ func (s *summer) finish(groups []uint32) (*column.Vector, int, error) {
 	}
 	v := &column.Vector{Type: column.AnyType, N: n, Boxed: make([]column.Value, n)}
 	for i, g := range groups {
-		if *s.real.at(g) {
+		if *s.sawReal(g) != 0 {
 			v.Boxed[i] = s.total(g)
 			continue
 		}
-		x, err := s.ints.at(g).int64()
+		x, err := s.ints(g).int64()
 		if err != nil {
 			return nil, i, err
 		}
@@ -246,42 +199,25 @@ func (s *summer) finish(groups []uint32) (*column.Vector, int, error) {
 // total returns the sum of group g as a float, rounded once.
 func (s *summer) total(g uint32) float64 {
 	if !s.hasInts {
-		return s.floats.value(s.floats.sums.at(g))
+		return s.floats.value(s.sum(g))
 	}
-	i := s.ints.at(g)
 	var w wideSum
-	w.addInt(i.lo, i.hi, 1074) // a unit is 2^-1074
+	i := s.ints(g)
+	w.addInt(i[0], i[1], 1074) // a unit is 2^-1074
 	if s.hasReal {
-		f := s.floats.sums.at(g)
-		if f.wide > 0 {
-			w.merge(s.floats.wide[f.wide-1])
-		}
-		if f.lo|f.hi != 0 {
-			w.addInt(f.lo, f.hi, f.shift())
-		}
+		s.floats.addTo(&w, s.sum(g))
 	}
 	return w.value()
 }
 
 // int64 returns the sum, or an error where it does not fit.
 func (s *wideInt) int64() (int64, error) {
-	x := int64(s.lo)
-	if s.hi != uint64(x>>63) {
+	x := int64(s[0])
+	if s[1] != uint64(x>>63) {
 		return 0, &expr.Exception{Class: "OverflowError", Msg: "integer sum does not fit 64 bits"}
 	}
 	return x, nil
 }
 
-func (s *summer) bytes() int64 {
-	return int64(s.ints.used)*16 + int64(s.floats.sums.used)*24 + int64(len(s.floats.wide))*(wideBytes+16) + int64(s.real.used) + int64(s.counts.used)*8
-}
-
-func (s *summer) freeze() {}
-
-func (s *summer) reset() {
-	s.ints.reset()
-	s.floats.sums.reset()
-	s.floats.wide = nil
-	s.real.reset()
-	s.counts.reset()
-}
+func (s *summer) bytes() int64 { return int64(len(s.floats.wide)) * (wideBytes + 16) }
+func (s *summer) reset()       { s.floats.wide = nil }

@@ -55,7 +55,7 @@ func (m *windowMerge) eachKey(ids []uint32, f func(ids []uint32, put func(from *
 	}
 	for len(ids) > 0 {
 		n := 1
-		for n < len(ids) && m.from.sameKey(ids[0], ids[n]) {
+		for n < len(ids) && m.sameKey(ids[0], ids[n]) {
 			n++
 		}
 		if err := f(ids[:n], put); err != nil {
@@ -67,6 +67,11 @@ func (m *windowMerge) eachKey(ids []uint32, f func(ids []uint32, put func(from *
 		return err
 	}
 	return own.flush()
+}
+
+func (m *windowMerge) sameKey(a, b uint32) bool {
+	g := &m.from.groups
+	return sameKey(g, g.row(a), g, g.row(b))
 }
 
 // moves gathers groups that are to be merged into windows of another table.
@@ -88,8 +93,8 @@ func (m *moves) put(id uint32, start, end int64) error {
 func (m *moves) flush() error {
 	for at := 0; at < len(m.ids); {
 		n := m.from.take(m.ids[at:], exportRows)
-		b := m.from.export(m.ids[at:at+n], m.partials)
-		if err := m.to.merge(b, m.starts[at:at+n], m.ends[at:at+n]); err != nil {
+		groups := m.from.export(m.ids[at:at+n], m.partials)
+		if err := m.to.merge(groups, m.starts[at:at+n], m.ends[at:at+n]); err != nil {
 			return err
 		}
 		if err := m.checkSize(m.to, m.part); err != nil {
@@ -105,8 +110,8 @@ func (m *moves) flush() error {
 func (m *windowMerge) sessions(ids []uint32, put func(from *Table, id uint32, start, end int64) error) error {
 	t := m.from
 	for len(ids) > 0 {
-		start, end, n := t.groups.keys.at(ids[0]).start, t.endOf(ids[0]), 1
-		for n < len(ids) && t.groups.keys.at(ids[n]).start < end {
+		start, end, n := t.startOf(ids[0]), t.endOf(ids[0]), 1
+		for n < len(ids) && t.startOf(ids[n]) < end {
 			end = max(end, t.endOf(ids[n]))
 			n++
 		}
@@ -124,7 +129,7 @@ func (m *windowMerge) sessions(ids []uint32, put func(from *Table, id uint32, st
 func (m *windowMerge) sliding(ids []uint32, put func(from *Table, id uint32, start, end int64) error) (err error) {
 	w := m.from.window
 	for _, id := range ids {
-		start, end := m.from.groups.keys.at(id).start, m.from.endOf(id)
+		start, end := m.from.startOf(id), m.from.endOf(id)
 		if end-start != w.width { // the row came with its window
 			err = put(m.from, id, start, end)
 		} else {
@@ -153,7 +158,7 @@ func (m *windowMerge) plant(ids []uint32) error {
 		up := &moves{windowMerge: m, from: from, to: m.nodes}
 		first := uint32(m.nodes.groups.n)
 		for _, id := range below {
-			start := from.groups.keys.at(id).start
+			start := from.startOf(id)
 			if from == m.from && m.from.endOf(id)-start != w.width {
 				continue
 			}
@@ -179,7 +184,7 @@ func (m *windowMerge) slidingByTree(ids []uint32, put func(from *Table, id uint3
 	w := m.from.window
 	next := int64(math.MinInt64) // the first window that was not made yet
 	for _, id := range ids {
-		start, end := m.from.groups.keys.at(id).start, m.from.endOf(id)
+		start, end := m.from.startOf(id), m.from.endOf(id)
 		if end-start != w.width { // the row came with its window
 			if err := put(m.from, id, start, end); err != nil {
 				return err

@@ -6,18 +6,23 @@ import (
 	"math/bits"
 )
 
-// exactSum is the exact sum of floats. It does not depend on the order in which they were added.
+// exactSum is the exact sum of floats, in three words of a group's row. It does not depend on the order in which they were added.
 //
-// The sum is lo and hi, an integer of 128 bits, in units of the least bit of floats with exponent unit, plus the wide accumulator where
-// there is one. The first value that is not zero sets the unit, so that values of up to 2^36 times less or more fit; others go to the
-// wide accumulator.
-type exactSum struct {
-	lo, hi uint64 // two's complement
-	// below is noUnit - unit: so the zero exactSum is an empty sum, whose unit is above all exponents. Exponents are biased, as the bits
-	// of a float hold them.
-	below int32
-	wide  uint32 // number of the wide accumulator + 1; 0: none
-}
+// The first two are an integer of 128 bits, in two's complement, in units of the least bit of floats with exponent unit; to that comes the
+// wide accumulator, where there is one. The first value that is not zero sets the unit, so that values of up to 2^36 times less or more fit;
+// others go to the wide accumulator.
+//
+// The low half of the third word is noUnit - unit: so a sum of zeros is empty, with a unit above all exponents. Exponents are biased, as the
+// bits of a float hold them. The high half is the number of the wide accumulator + 1, or 0.
+type exactSum [3]uint64
+
+const exactWords = len(exactSum{})
+
+func (s *exactSum) below() uint64     { return s[2] & math.MaxUint32 }
+func (s *exactSum) wide() uint32      { return uint32(s[2] >> 32) }
+func (s *exactSum) setBelow(x uint64) { s[2] = s[2]>>32<<32 | x }
+func (s *exactSum) setWide(x int)     { s[2] = s[2]&math.MaxUint32 | uint64(x)<<32 }
+func (s *exactSum) isZero() bool      { return s[0]|s[1] == 0 }
 
 const (
 	mantissaBits = 52
@@ -34,38 +39,33 @@ const (
 	maxUnit = exponentMask - 1 - sumShift
 )
 
-// floatSums are the sums of groups.
-type floatSums struct {
-	sums paged[exactSum]
-	wide []*wideSum
-}
+// floatSums holds the wide accumulators of sums.
+type floatSums struct{ wide []*wideSum }
 
 // addOne adds x to s.
 func (f *floatSums) addOne(s *exactSum, x float64) {
 	b := math.Float64bits(x)
-	shift := b>>mantissaBits&exponentMask + uint64(int64(s.below)) - noUnit
+	shift := b>>mantissaBits&exponentMask + s.below() - noUnit
 	m := b&mantissaMask | 1<<mantissaBits
 	sign := uint64(int64(b) >> 63) // all ones where x < 0
 	lo := m<<shift ^ sign
 	hi := (m>>(64-shift) | m<<(shift-64)) ^ sign
-	lo, carry := bits.Add64(s.lo, lo, sign&1)
-	sum, _ := bits.Add64(s.hi, hi, carry)
-	if shift > sumShift || int64((sum^s.hi)&(sum^hi)) < 0 {
+	lo, carry := bits.Add64(s[0], lo, sign&1)
+	sum, _ := bits.Add64(s[1], hi, carry)
+	if shift > sumShift || int64((sum^s[1])&(sum^hi)) < 0 {
 		f.addSlow(s, x)
 		return
 	}
-	s.lo, s.hi = lo, sum
+	s[0], s[1] = lo, sum
 }
 
 // addSlow adds a value that sets the unit, or does not fit.
 func (f *floatSums) addSlow(s *exactSum, x float64) {
-	e := int32(math.Float64bits(x) >> mantissaBits & exponentMask)
+	e := int(math.Float64bits(x) >> mantissaBits & exponentMask)
 	switch {
 	case x == 0:
-	case e == 0 || e == exponentMask:
-		f.wideOf(s).add(x)
-	case s.lo|s.hi == 0:
-		s.below = noUnit - min(max(e-sumReach, minUnit), maxUnit)
+	case e != 0 && e != exponentMask && s.isZero():
+		s.setBelow(uint64(noUnit - min(max(e-sumReach, minUnit), maxUnit)))
 		f.addOne(s, x)
 	default:
 		f.wideOf(s).add(x)
@@ -73,52 +73,63 @@ func (f *floatSums) addSlow(s *exactSum, x float64) {
 }
 
 // shift is the power of two that one bit of s stands for, in units of 2^-1074.
-func (s *exactSum) shift() int { return noUnit - int(s.below) - 1 }
+func (s *exactSum) shift() int { return noUnit - int(s.below()) - 1 }
 
+// wideOf returns the wide accumulator of s, and makes it where there is none.
 func (f *floatSums) wideOf(s *exactSum) *wideSum {
-	if s.wide == 0 {
+	if s.wide() == 0 {
 		f.wide = append(f.wide, new(wideSum))
-		s.wide = uint32(len(f.wide))
+		s.setWide(len(f.wide))
 	}
-	return f.wide[s.wide-1]
+	return f.wide[s.wide()-1]
 }
 
 // merge adds o, whose wide accumulator is w (nil: none), to s.
-func (f *floatSums) merge(s *exactSum, o exactSum, w *wideSum) {
+func (f *floatSums) merge(s, o *exactSum, w *wideSum) {
 	if w != nil {
 		f.wideOf(s).merge(w)
 	}
-	if o.lo|o.hi == 0 {
+	switch {
+	case o.isZero():
 		return
-	}
-	if s.lo|s.hi == 0 {
-		s.lo, s.hi, s.below = o.lo, o.hi, o.below
+	case s.isZero():
+		s[0], s[1] = o[0], o[1]
+		s.setBelow(o.below())
 		return
-	}
-	if s.below == o.below {
-		lo, carry := bits.Add64(s.lo, o.lo, 0)
-		hi, _ := bits.Add64(s.hi, o.hi, carry)
-		if int64((hi^s.hi)&(hi^o.hi)) >= 0 {
-			s.lo, s.hi = lo, hi
+	case s.below() == o.below():
+		lo, carry := bits.Add64(s[0], o[0], 0)
+		hi, _ := bits.Add64(s[1], o[1], carry)
+		if int64((hi^s[1])&(hi^o[1])) >= 0 {
+			s[0], s[1] = lo, hi
 			return
 		}
 	}
-	f.wideOf(s).addInt(o.lo, o.hi, o.shift())
+	f.wideOf(s).addInt(o[0], o[1], o.shift())
 }
 
 // value returns the sum, rounded once to the nearest float, ties to even. Of infinities of both signs it is not a number.
 func (f *floatSums) value(s *exactSum) float64 {
-	if s.wide == 0 {
-		neg := int64(s.hi) < 0
-		lo, hi := s.lo, s.hi
+	if s.wide() == 0 {
+		lo, hi := s[0], s[1]
+		neg := int64(hi) < 0
 		if neg {
 			lo, hi = negate(lo, hi)
 		}
 		return roundWords(neg, []uint64{lo, hi}, s.shift())
 	}
-	w := *f.wide[s.wide-1]
-	w.addInt(s.lo, s.hi, s.shift())
+	var w wideSum
+	f.addTo(&w, s)
 	return w.value()
+}
+
+// addTo adds s to w.
+func (f *floatSums) addTo(w *wideSum, s *exactSum) {
+	if s.wide() > 0 {
+		w.merge(f.wide[s.wide()-1])
+	}
+	if !s.isZero() {
+		w.addInt(s[0], s[1], s.shift())
+	}
 }
 
 func negate(lo, hi uint64) (uint64, uint64) {

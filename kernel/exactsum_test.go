@@ -9,22 +9,20 @@ import (
 
 // sumOf adds values to one sum, or to several that are merged.
 func sumOf(values []float64, parts int) float64 {
-	var f floatSums
-	f.sums.grow(parts)
+	var f, total floatSums
+	sums := make([]exactSum, parts)
 	for i, x := range values {
-		f.addOne(f.sums.at(uint32(i%parts)), x)
+		f.addOne(&sums[i%parts], x)
 	}
-	var total floatSums
-	total.sums.grow(1)
-	for i := range parts {
-		s := f.sums.at(uint32(i))
+	var sum exactSum
+	for i := range sums {
 		var w *wideSum
-		if s.wide > 0 {
-			w = readWide(f.wide[s.wide-1].append(nil))
+		if n := sums[i].wide(); n > 0 {
+			w = readWide(f.wide[n-1].append(nil))
 		}
-		total.merge(total.sums.at(0), *s, w)
+		total.merge(&sum, &sums[i], w)
 	}
-	return total.value(total.sums.at(0))
+	return total.value(&sum)
 }
 
 // bigSum is the sum by math/big: exact, rounded once.
@@ -99,16 +97,30 @@ func TestExactSumMatchesBig(t *testing.T) {
 }
 
 func TestExactSumCarries(t *testing.T) {
-	// More values of one size than the bits above them: the 128 bits run over.
+	// Sums of one sign run over the 128 bits: what is beyond goes to the wide accumulator.
 	var f floatSums
-	f.sums.grow(1)
-	s := f.sums.at(0)
-	f.addOne(s, 1)
-	for range 64 {
-		f.merge(s, *s, nil) // doubles what is not in the wide accumulator
-	}
-	if got := f.value(s); got < 0x1p36 {
-		t.Errorf("sum of many is %v", got)
+	for _, x := range []float64{1.5, -1.5} {
+		var s exactSum
+		f.addOne(&s, x)
+		o, want := s, x
+		for range 60 {
+			f.merge(&s, &o, nil)
+			want += x
+		}
+		for range 70 { // doubles what is not in the wide accumulator
+			o = exactSum{s[0], s[1], s.below()}
+			if f.merge(&s, &o, nil); s.wide() > 0 {
+				break
+			}
+			want *= 2
+		}
+		if s.wide() == 0 {
+			t.Fatal("the 128 bits never ran over")
+		}
+		want += float64(want) // the merge that ran over doubled the sum as well
+		if got := f.value(&s); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	}
 }
 
@@ -120,10 +132,10 @@ func BenchmarkExactSumAdd(b *testing.B) {
 		values[i], groups[i] = math.Round(r.NormFloat64()*1000)/100, uint32(r.IntN(1000))
 	}
 	var f floatSums
-	f.sums.grow(1000)
+	sums := make([]exactSum, 1000)
 	for i := 0; i < b.N; i += len(values) {
 		for k, g := range groups {
-			f.addOne(f.sums.at(g), values[k])
+			f.addOne(&sums[g], values[k])
 		}
 	}
 }

@@ -2,37 +2,66 @@ package kernel
 
 import "bytes"
 
-// Groups are numbered from 0 in the order in which their first row came. What belongs to a group lies in pages, so that a
-// table grows without copying, and the garbage collector finds little to look at.
+// Groups are numbered from 0 in the order in which their first row came. All that has a fixed size and belongs to a group, its key, its
+// window and the states of its aggregates, is one row of words: a group that is not in the caches is brought there by one or two loads. Rows
+// lie in pages, so that a table grows without copying, and the garbage collector finds nothing to look at.
 const (
 	pageBits = 8
 	pageRows = 1 << pageBits
 	pageMask = pageRows - 1
 )
 
-// paged is a growing array that never moves.
-type paged[T any] struct {
-	pages []*[pageRows]T
-	used  int
+// The words of a row. The states of aggregates follow, behind how the key looks where a table keeps that.
+const (
+	wordHash  = iota
+	wordStart // of the window
+	wordEnd
+	wordKey0 // the key: see packKey; a long key lies in the arena
+	wordKey1
+	wordRows // how many rows the group has
+	plainWords
+
+	wordLook    = plainWords     // where it is kept how the key looks, where the key does not tell: see looks
+	wordLooks   = plainWords + 1 // its length
+	lookedWords = plainWords + 2
+)
+
+// firstState returns the first word of the states.
+func firstState(boxed bool) int {
+	if boxed {
+		return lookedWords
+	}
+	return plainWords
 }
 
-// at returns element i, which grow has made.
-func (p *paged[T]) at(i uint32) *T { return &p.pages[i>>pageBits][i&pageMask] }
-
-// grow makes elements below n; new ones are zero.
-func (p *paged[T]) grow(n int) {
-	for len(p.pages) < (n+pageMask)>>pageBits {
-		p.pages = append(p.pages, new([pageRows]T))
-	}
-	p.used = max(p.used, n)
+// words holds a row of words for each group.
+type words struct {
+	pages [][]uint64
+	width int // of a row
+	n     int
 }
 
-// reset drops all elements and keeps the memory.
-func (p *paged[T]) reset() {
-	for i := range (p.used + pageMask) >> pageBits {
-		clear(p.pages[i][:])
+// row returns the row of group g. It may be written to.
+func (w *words) row(g uint32) []uint64 {
+	i := int(g&pageMask) * w.width
+	return w.pages[g>>pageBits][i : i+w.width : i+w.width]
+}
+
+// add makes a row of zeros.
+func (w *words) add() uint32 {
+	if w.n>>pageBits == len(w.pages) {
+		w.pages = append(w.pages, make([]uint64, pageRows*w.width))
 	}
-	p.used = 0
+	w.n++
+	return uint32(w.n - 1)
+}
+
+// reset drops all rows and keeps the memory.
+func (w *words) reset() {
+	for i := range (w.n + pageMask) >> pageBits {
+		clear(w.pages[i])
+	}
+	w.n = 0
 }
 
 // arena holds byte strings in pages. A reference is a page's number and an offset.
@@ -73,75 +102,60 @@ func (a *arena) get(ref uint64, n int) []byte {
 
 func (a *arena) reset() { a.pages, a.bytes = nil, 0 }
 
-// groupKey is what a group is known by, together with the end of its window.
-type groupKey struct {
-	hash   uint64
-	start  int64  // of the window
-	w0, w1 uint64 // the key: see packKey; a long key lies in the arena
-}
-
 // groups finds the group of a key and a window: an open-addressing hash table.
 type groups struct {
-	slots  []uint64 // 0, or 32 bits of the hash and the group's number + 1; sorted by those bits but for what had to move on
-	shift  uint     // the place of a slot is its hash shifted by that much
-	n      int
-	keys   paged[groupKey]
-	ends   paged[int64] // of the windows; empty while they follow from the starts
-	shown  paged[look]  // how the keys look; empty where the keys tell
-	arena  arena
-	ending bool // ends are kept
-	boxed  bool // shown is kept
+	words
+	slots []uint64 // 0, or 32 bits of the hash and the group's number + 1; sorted by those bits but for what had to move on
+	shift uint     // the place of a slot is its hash shifted by that much
+	arena arena
 	// merging says that a slot is found by the key alone, and leads to the group of that key that was touched last: sessions.
 	merging bool
+	boxed   bool // how keys look is kept
 }
 
-// look is where it is kept how a key looks.
-type look struct {
-	ref  uint64
-	size uint32
-}
+// A table begins with that many slots.
+const (
+	minSlotBits = 8
+	minSlots    = 1 << minSlotBits
+)
 
-// find puts the group of each key and window into out, and makes the groups that are new. ends is nil where the
-// windows' ends follow from their starts.
+// find puts the group of each key and window into out, makes the groups that are new, and counts a row for each.
 func (g *groups) find(k *keys, starts, ends []int64, out []uint32) {
 	if len(g.slots) == 0 {
 		g.slots, g.shift = make([]uint64, minSlots), 64-minSlotBits
 	}
 	for i := range out {
-		start, end := starts[i], int64(0)
-		if ends != nil {
-			end = ends[i]
-		}
-		hash := k.hash[i]
+		start, end, hash, w1 := starts[i], ends[i], k.hash[i], k.w1[i]
 		x := g.mix(hash, start)
 		mask := uint64(len(g.slots) - 1)
 		for p := x >> g.shift; ; p = (p + 1) & mask {
 			slot := g.slots[p]
 			if slot == 0 {
-				out[i] = g.insert(x, p, groupKey{hash, start, k.w0[i], k.w1[i]}, end, k, i)
+				out[i] = g.insert(x, p, k, i, start, end)
 				break
 			}
 			if (slot^x)>>32 != 0 {
 				continue
 			}
 			n := uint32(slot) - 1
-			r := g.keys.at(n)
-			if r.hash != hash || r.w1 != k.w1[i] {
-				continue
-			}
-			if isLong(r.w1) && !bytes.Equal(g.longKey(r), k.longKey(i)) || !isLong(r.w1) && r.w0 != k.w0[i] {
+			r := g.row(n)
+			if r[wordHash] != hash || r[wordKey1] != w1 || !isLong(w1) && r[wordKey0] != k.w0[i] ||
+				isLong(w1) && !bytes.Equal(g.longKey(r), k.longKey(i)) {
 				continue
 			}
 			if g.merging {
-				out[i] = g.touch(p, n, groupKey{hash, start, r.w0, r.w1}, end, k.look(i))
-			} else if r.start != start || g.ending && *g.ends.at(n) != end {
+				n = g.touch(p, n, k, i, start, end)
+			} else if r[wordStart] != uint64(start) || r[wordEnd] != uint64(end) {
 				continue
-			} else {
-				out[i] = n
 			}
+			out[i] = n
 			if g.boxed {
-				g.showLess(out[i], k.look(i))
+				g.lookLess(n, k.look(i))
 			}
+			if g.merging {
+				r = g.row(n)
+			}
+			r[wordRows]++
 			break
 		}
 	}
@@ -152,29 +166,30 @@ func (g *groups) get(o *groups, n uint32, start, end int64) (uint32, bool) {
 	if len(g.slots) == 0 {
 		return 0, false
 	}
-	key := o.keys.at(n)
-	x, mask := g.mix(key.hash, start), uint64(len(g.slots)-1)
+	key := o.row(n)
+	x, mask := g.mix(key[wordHash], start), uint64(len(g.slots)-1)
 	for p := x >> g.shift; g.slots[p] != 0; p = (p + 1) & mask {
 		if (g.slots[p]^x)>>32 != 0 {
 			continue
 		}
 		i := uint32(g.slots[p]) - 1
-		r := g.keys.at(i)
-		if r.hash != key.hash || r.w1 != key.w1 || r.start != start || g.ending && *g.ends.at(i) != end {
-			continue
-		}
-		if isLong(r.w1) && bytes.Equal(g.longKey(r), o.longKey(key)) || !isLong(r.w1) && r.w0 == key.w0 {
+		if r := g.row(i); r[wordStart] == uint64(start) && r[wordEnd] == uint64(end) && sameKey(g, r, o, key) {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// A table begins with that many slots.
-const (
-	minSlotBits = 8
-	minSlots    = 1 << minSlotBits
-)
+// sameKey reports whether two rows have the same key.
+func sameKey(g *groups, r []uint64, o *groups, s []uint64) bool {
+	if r[wordHash] != s[wordHash] || r[wordKey1] != s[wordKey1] {
+		return false
+	}
+	if isLong(r[wordKey1]) {
+		return bytes.Equal(g.longKey(r), o.longKey(s))
+	}
+	return r[wordKey0] == s[wordKey0]
+}
 
 // mix returns the bits that a slot is found by.
 func (g *groups) mix(hash uint64, start int64) uint64 {
@@ -184,27 +199,26 @@ func (g *groups) mix(hash uint64, start int64) uint64 {
 	return spread(hash, start)
 }
 
-func (g *groups) longKey(r *groupKey) []byte { return g.arena.get(r.w0, int(r.w1&^longMark)) }
+func (g *groups) longKey(r []uint64) []byte {
+	return g.arena.get(r[wordKey0], int(r[wordKey1]&^longMark))
+}
 
 // key returns the canonical bytes of group n's key, in buf where the key is short.
 func (g *groups) key(n uint32, buf *[16]byte) []byte {
-	r := g.keys.at(n)
-	if isLong(r.w1) {
+	r := g.row(n)
+	if isLong(r[wordKey1]) {
 		return g.longKey(r)
 	}
-	return unpackKey(r.w0, r.w1, buf)
+	return unpackKey(r[wordKey0], r[wordKey1], buf)
 }
 
 // insert makes the group of key i at slot p.
-func (g *groups) insert(x, p uint64, key groupKey, end int64, k *keys, i int) uint32 {
-	if isLong(key.w1) {
-		key.w0 = g.arena.add(k.longKey(i))
+func (g *groups) insert(x, p uint64, k *keys, i int, start, end int64) uint32 {
+	w0 := k.w0[i]
+	if isLong(k.w1[i]) {
+		w0 = g.arena.add(k.longKey(i))
 	}
-	n := g.add(key, end)
-	if g.boxed {
-		text := k.look(i)
-		*g.shown.at(n) = look{g.arena.add(text), uint32(len(text))}
-	}
+	n := g.make(k, i, w0, start, end)
 	g.slots[p] = x>>32<<32 | uint64(n+1)
 	if g.n > len(g.slots)/2 {
 		g.rehash()
@@ -212,18 +226,14 @@ func (g *groups) insert(x, p uint64, key groupKey, end int64, k *keys, i int) ui
 	return n
 }
 
-// add makes a group, without a slot.
-func (g *groups) add(key groupKey, end int64) uint32 {
-	n := uint32(g.n)
-	g.n++
-	g.keys.grow(g.n)
-	*g.keys.at(n) = key
-	if g.ending {
-		g.ends.grow(g.n)
-		*g.ends.at(n) = end
-	}
+// make makes the row of a group.
+func (g *groups) make(k *keys, i int, w0 uint64, start, end int64) uint32 {
+	n := g.add()
+	r := g.row(n)
+	r[wordHash], r[wordStart], r[wordEnd], r[wordKey0], r[wordKey1], r[wordRows] = k.hash[i], uint64(start), uint64(end), w0, k.w1[i], 1
 	if g.boxed {
-		g.shown.grow(g.n)
+		look := k.look(i)
+		r[wordLook], r[wordLooks] = g.arena.add(look), uint64(len(look))
 	}
 	return n
 }
@@ -246,70 +256,44 @@ func (g *groups) rehash() {
 	}
 }
 
-// touch puts the window [key.start, end) into group n of that key, where they overlap; else it makes a group, whose key looks like
-// text, and lets slot p lead to it. Groups of a key whose windows overlap after all are merged at the end.
-func (g *groups) touch(p uint64, n uint32, key groupKey, end int64, text []byte) uint32 {
-	r, e := g.keys.at(n), g.ends.at(n)
-	if key.start < *e && r.start < end {
-		r.start, *e = min(r.start, key.start), max(*e, end)
+// touch puts the window [start, end) of key i into group n of that key, where they overlap; else it makes a group and lets slot p lead to
+// it. Groups of a key whose windows overlap after all are merged at the end.
+func (g *groups) touch(p uint64, n uint32, k *keys, i int, start, end int64) uint32 {
+	r := g.row(n)
+	if from, to := int64(r[wordStart]), int64(r[wordEnd]); start < to && from < end {
+		r[wordStart], r[wordEnd] = uint64(min(from, start)), uint64(max(to, end))
 		return n
 	}
-	m := g.add(key, end) // the bytes of a long key are shared
-	if g.boxed {
-		*g.shown.at(m) = look{g.arena.add(text), uint32(len(text))}
-	}
-	g.slots[p] = g.slots[p]>>32<<32 | uint64(m+1)
-	return m
+	n = g.make(k, i, r[wordKey0], start, end) // the bytes of a long key are shared
+	g.row(n)[wordRows] = 0                    // find counts
+	g.slots[p] = g.slots[p]>>32<<32 | uint64(n+1)
+	return n
 }
 
-// showLess lets group n look like text where that sorts before how it looks: the choice does not depend on the order of rows.
-func (g *groups) showLess(n uint32, text []byte) {
-	at := g.shown.at(n)
-	if bytes.Compare(text, g.arena.get(at.ref, int(at.size))) < 0 {
-		*at = look{g.arena.add(text), uint32(len(text))}
+// lookLess lets group n look so where that sorts before how it looks: the choice does not depend on the order of rows.
+func (g *groups) lookLess(n uint32, look []byte) {
+	r := g.row(n)
+	if bytes.Compare(look, g.look(r)) < 0 {
+		r[wordLook], r[wordLooks] = g.arena.add(look), uint64(len(look))
 	}
 }
 
-// look returns how the key of group n looks, or nil where its canonical form tells.
-func (g *groups) look(n uint32) []byte {
+// look returns how the key of a row looks; empty where its canonical form tells.
+func (g *groups) look(r []uint64) []byte {
 	if !g.boxed {
 		return nil
 	}
-	at := g.shown.at(n)
-	return g.arena.get(at.ref, int(at.size))
-}
-
-// keepEnds begins to keep the ends of windows; width is the length of those so far.
-func (g *groups) keepEnds(width int64) {
-	if g.ending {
-		return
-	}
-	g.ending = true
-	g.ends.grow(g.n)
-	for n := range uint32(g.n) {
-		*g.ends.at(n) = g.keys.at(n).start + width
-	}
+	return g.arena.get(r[wordLook], int(r[wordLooks]))
 }
 
 // bytes returns the memory that the groups take.
 func (g *groups) bytes() int64 {
-	n := int64(g.n)
-	size := int64(len(g.slots))*8 + n*(32+4) + g.arena.bytes // 4: see Table.freeze
-	if g.ending {
-		size += n * 8
-	}
-	if g.boxed {
-		size += n * 16
-	}
-	return size
+	return int64(len(g.slots))*8 + int64(g.n)*int64(8*g.width+4) + g.arena.bytes // 4: see Table.freeze
 }
 
-// reset drops all groups. The slots shrink to what the next as many groups need.
+// reset drops all groups and keeps the memory.
 func (g *groups) reset() {
 	clear(g.slots)
-	g.n = 0
-	g.keys.reset()
-	g.ends.reset()
-	g.shown.reset()
+	g.words.reset()
 	g.arena.reset()
 }

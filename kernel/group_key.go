@@ -114,21 +114,20 @@ func (k *keys) encode(cols []*column.Vector, rows []int32) {
 	}
 }
 
-// load takes keys that were exported: their canonical forms, their looks and their hashes.
-func (k *keys) load(key, looks *column.Vector, hashes []int64) {
-	k.reset(key.N)
-	for i := range key.N {
-		k.hash[i] = uint64(hashes[i])
-		if p := key.Bin(i); len(p) <= shortKey {
-			k.w0[i], k.w1[i] = packKey(p)
-		} else {
-			k.putLong(i, p)
+// load takes the keys of partial groups.
+func (k *keys) load(p *partials) {
+	k.reset(p.n)
+	for i := range p.n {
+		r := p.row(i)
+		k.hash[i], k.w0[i], k.w1[i] = r[wordHash], r[wordKey0], r[wordKey1]
+		if isLong(r[wordKey1]) {
+			k.putLong(i, p.key.Bin(i))
 		}
 	}
 	if k.boxed {
-		for i := range key.N {
+		for i := range p.n {
 			k.shownAt = append(k.shownAt, int32(len(k.shown)))
-			k.shown = append(k.shown, looks.Bin(i)...)
+			k.shown = append(k.shown, p.look.Bin(i)...)
 		}
 		k.shownAt = append(k.shownAt, int32(len(k.shown)))
 	}

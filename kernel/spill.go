@@ -73,7 +73,7 @@ func (t *Table) Spill(s *Spill) error {
 		begin := at
 		for len(ids) > 0 {
 			n := t.take(ids, exportRows)
-			block = column.AppendBatch(append(block[:0], make([]byte, 8)...), t.export(ids[:n], parts), t.agg.state)
+			block = column.AppendBatch(append(block[:0], make([]byte, 8)...), t.export(ids[:n], parts).columns(), t.agg.state)
 			binary.LittleEndian.PutUint64(block, uint64(len(block)-8))
 			if _, err := buf.Write(block); err != nil {
 				return spillError("write", s.file.Name(), err)

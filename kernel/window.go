@@ -114,7 +114,7 @@ func (w *windows) of(b *column.Batch, rows []int32, explicit bool) (_ []int32, s
 			starts[i] = last
 		}
 	}
-	return rows, starts, nil
+	return rows, starts, w.endsOf(starts)
 }
 
 // each returns every row once for each sliding window that holds it.
