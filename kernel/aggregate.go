@@ -77,6 +77,7 @@ type Table struct {
 	rows  []int32
 
 	freezing sync.Once
+	frozen   bool
 	byKey    [KeyGroups][]uint32 // of a frozen table: the groups of each key group
 }
 
@@ -109,6 +110,9 @@ func (a *Aggregation) newTable() *Table {
 func (t *Table) Add(b *column.Batch) *RowFailure {
 	if b.Len() == 0 {
 		return nil
+	}
+	if t.frozen {
+		t.thaw()
 	}
 	rows, starts, ends := t.window.of(b, t.selected(b), t.agg.in.Explicit)
 	for i, c := range t.agg.keys {
@@ -165,13 +169,17 @@ func (t *Table) reset() {
 	for _, s := range t.states {
 		s.reset()
 	}
-	t.freezing = sync.Once{}
-	t.byKey = [KeyGroups][]uint32{}
+	t.thaw()
 }
 
-// freeze sorts the groups by key group. After that the table is only read, until it is reset.
+func (t *Table) thaw() {
+	t.freezing, t.frozen, t.byKey = sync.Once{}, false, [KeyGroups][]uint32{}
+}
+
+// freeze sorts the groups by key group. After that the table is only read, until it is reset or rows are added.
 func (t *Table) freeze() {
 	t.freezing.Do(func() {
+		t.frozen = true
 		g := &t.groups
 		var counts [KeyGroups]int
 		for n := range uint32(g.n) {

@@ -6,7 +6,9 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -354,6 +356,8 @@ var aggSchema = column.Schema{
 	{Name: "name", Type: column.StringType.OrNull()}, {Name: "id", Type: column.IntType}, {Name: "odd", Type: column.AnyType},
 	{Name: "x", Type: column.FloatType}, {Name: "n", Type: column.IntType}, {Name: "flag", Type: column.BoolType.OrNull()}, {Name: "text", Type: column.StringType},
 	{Name: "mixed", Type: column.AnyType}, {Name: "list", Type: column.ListOf(column.IntType)}, {Name: "zero", Type: column.FloatType.OrNull()},
+	{Name: "row", Type: column.RowOf(column.Schema{{Name: "a", Type: column.IntType}, {Name: "b", Type: column.StringType.OrNull()}}).OrNull()},
+	{Name: "when", Type: column.TimeType}, {Name: "span", Type: column.DurationType.OrNull()}, {Name: "raw", Type: column.BytesType},
 }
 
 func randomRows(r *rand.Rand, n, keys int, span int64) []testRow {
@@ -378,7 +382,9 @@ func randomRows(r *rand.Rand, n, keys int, span int64) []testRow {
 		start := t / 1000 * 1000
 		rows[i] = testRow{
 			values: []column.Value{name, int64(k), odd, math.Ldexp(r.NormFloat64(), r.IntN(90)-45), int64(r.IntN(1000) - 500), flag, fmt.Sprintf("t%03d", r.IntN(500)),
-				mixed, list, []column.Value{0.0, math.Copysign(0, -1), nil, 1.0}[r.IntN(4)]},
+				mixed, list, []column.Value{0.0, math.Copysign(0, -1), nil, 1.0}[r.IntN(4)],
+				[]column.Value{nil, &column.RowValue{Names: []string{"a", "b"}, Elems: []column.Value{int64(k % 4), name}}}[r.IntN(2)],
+				column.Instant(k), []column.Value{nil, column.Span(k % 3)}[r.IntN(2)], []byte{byte(k), 0}},
 			time: t, start: start, end: start + 1000*(1+r.Int64N(3)),
 		}
 	}
@@ -407,6 +413,9 @@ var aggCases = map[string]aggCase{
 	"explicit, sessions": {keys: []string{"id"}, aggs: [][3]string{{"c", "count", "id"}}, explicit: true, window: plan.Windowing{Kind: plan.Sessions, Gap: 10}},
 	"explicit, sliding": {keys: []string{"id"}, aggs: [][3]string{{"c", "count", "id"}}, explicit: true,
 		window: plan.Windowing{Kind: plan.Sliding, Size: 2000, Period: 1000}},
+	"nested keys": {keys: []string{"row", "list"}, aggs: [][3]string{{"c", "count", "id"}, {"h", "max", "when"}, {"l", "min", "list"}, {"s", "min", "raw"}}},
+	"many keys": {keys: []string{"flag", "when", "span", "raw", "zero"}, aggs: [][3]string{{"c", "count", "id"}, {"h", "max", "raw"}},
+		window: plan.Windowing{Kind: plan.Fixed, Size: 20_000}},
 	"zeros": {keys: []string{"zero"}, aggs: [][3]string{{"c", "count", "id"}, {"k", "concat", "list"}, {"a", "all", "n"}, {"o", "any", "zero"}}},
 }
 
@@ -556,5 +565,88 @@ func TestHashIsStable(t *testing.T) {
 		if k.hash[0] != test.want {
 			t.Errorf("hash of %s is %#x, want %#x", expr.Repr(test.value), k.hash[0], test.want)
 		}
+	}
+}
+
+func TestSpillFails(t *testing.T) {
+	if _, err := NewSpill(t.TempDir() + "/gone"); err == nil || !strings.Contains(err.Error(), "could not make a file") {
+		t.Errorf("no folder: %v", err)
+	}
+	c := aggCase{schema: column.Schema{{Name: "k", Type: column.IntType}}, keys: []string{"k"}, aggs: [][3]string{{"c", "count", "k"}}}
+	a := c.build()
+	table := a.NewTable()
+	table.Add(c.batch([]testRow{{values: []column.Value{int64(1)}}}, 0, 1, false))
+	s, err := NewSpill(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Spill(s); err != nil {
+		t.Fatal(err)
+	}
+	emit := func(ctx context.Context) (err error) {
+		for g := range KeyGroups {
+			if e := a.Emit(ctx, g, []*Table{table}, s, 10, 1<<30, func(*column.Batch) error { return nil }); e != nil {
+				err = e
+			}
+		}
+		return err
+	}
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := emit(cancelled); err != context.Canceled {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := s.file.Truncate(s.size / 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := emit(context.Background()); err == nil || !strings.Contains(err.Error(), "could not read the spill file "+s.file.Name()) {
+		t.Errorf("cut file: %v", err)
+	}
+	name := s.file.Name()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	table.Add(c.batch([]testRow{{values: []column.Value{int64(1)}}}, 0, 1, false))
+	if err := table.Spill(s); err == nil || !strings.Contains(err.Error(), "could not write the spill file") {
+		t.Errorf("closed file: %v", err)
+	}
+}
+
+// TestBytesIsTrue compares what a table says it takes with what the heap has grown by.
+func TestBytesIsTrue(t *testing.T) {
+	for name, c := range map[string]aggCase{
+		"numbers": {keys: []string{"id"}, aggs: [][3]string{{"s", "sum", "x"}, {"h", "max", "n"}}},
+		"texts":   {keys: []string{"name"}, aggs: [][3]string{{"h", "max", "text"}}},
+		"lists":   {keys: []string{"id"}, aggs: [][3]string{{"g", "group", "text"}}},
+		"wide":    {keys: []string{"id"}, aggs: [][3]string{{"s", "sum", "wide"}}},
+	} {
+		c.schema = column.Schema{{Name: "name", Type: column.StringType}, {Name: "id", Type: column.IntType}, {Name: "x", Type: column.FloatType},
+			{Name: "n", Type: column.IntType}, {Name: "text", Type: column.StringType}, {Name: "wide", Type: column.FloatType}}
+		var batches []*column.Batch
+		for from := 0; from < 100_000; from += 1000 {
+			rows := make([]testRow, 1000)
+			for i := range rows {
+				k := int64(from+i) / 2
+				rows[i].values = []column.Value{fmt.Sprint("a longer name ", k), k, 0.5, k, fmt.Sprint("text ", i), []float64{1e-100, 1e100}[i%2]}
+			}
+			batches = append(batches, c.batch(rows, 0, 1000, false))
+		}
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		table := c.build().NewTable()
+		for _, b := range batches {
+			table.Add(b)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		grown := float64(after.HeapAlloc) - float64(before.HeapAlloc)
+		if ratio := float64(table.Bytes()) / grown; ratio < 0.8 || ratio > 1.25 {
+			t.Errorf("%s: table says %d bytes, the heap grew by %.0f: ratio %.2f", name, table.Bytes(), grown, ratio)
+		}
+		runtime.KeepAlive(batches)
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -122,6 +123,22 @@ func TestExactSumCarries(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
+}
+
+func FuzzExactSum(f *testing.F) {
+	f.Add([]byte("0123456701234567"), uint8(2))
+	f.Add(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, math.Float64bits(1)), math.Float64bits(-0x1p-1074)), uint8(1))
+	f.Fuzz(func(t *testing.T, raw []byte, parts uint8) {
+		var values []float64
+		for ; len(raw) >= 8; raw = raw[8:] {
+			if x := math.Float64frombits(binary.LittleEndian.Uint64(raw)); x == x && !math.IsInf(x, 0) {
+				values = append(values, x)
+			}
+		}
+		if got, want := sumOf(values, 1+int(parts%5)), bigSum(values); !sameFloat(got, want) {
+			t.Errorf("sum of %v is %v, want %v", values, got, want)
+		}
+	})
 }
 
 func BenchmarkExactSumAdd(b *testing.B) {

@@ -209,6 +209,8 @@ func appendKey(dst []byte, v *column.Vector, i int, last bool) []byte {
 		return append(dst, keyNull)
 	}
 	switch v.Type.Kind {
+	case column.Bool:
+		return appendKeyBool(dst, v.Bools[i])
 	case column.Int:
 		return appendWord(dst, keyInt, uint64(v.Ints[i]))
 	case column.Float:
@@ -237,6 +239,13 @@ func appendKeyBin[T string | []byte](dst []byte, tag byte, s T, last bool) []byt
 	return append(dst, s...)
 }
 
+func appendKeyBool(dst []byte, x bool) []byte {
+	if x {
+		return appendWord(dst, keyInt, 1)
+	}
+	return appendWord(dst, keyInt, 0)
+}
+
 func appendKeyFloat(dst []byte, x float64) []byte {
 	if x >= -1<<63 && x < 1<<63 && x == math.Trunc(x) {
 		return appendWord(dst, keyInt, uint64(int64(x)))
@@ -251,10 +260,7 @@ func appendKeyFloat(dst []byte, x float64) []byte {
 func appendKeyValue(dst []byte, v column.Value, last bool) []byte {
 	switch v := v.(type) {
 	case bool:
-		if v {
-			return appendWord(dst, keyInt, 1)
-		}
-		return appendWord(dst, keyInt, 0)
+		return appendKeyBool(dst, v)
 	case int64:
 		return appendWord(dst, keyInt, uint64(v))
 	case float64:
