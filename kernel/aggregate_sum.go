@@ -56,7 +56,7 @@ func (s *summer) sawReal(g uint32) *uint64 { return &s.state(g)[intWords+exactWo
 
 func (s *summer) add(groups []uint32, rows []int32, v *column.Vector, _ *place) (int, error) {
 	if bad := firstNull(v, rows); bad >= 0 {
-		return bad, typeError("unsupported operand type(s) for +: '%s' and 'NoneType'", s.sumType())
+		return bad, typeError("unsupported operand type(s) for +: '%s' and 'NoneType'", s.sumType(groups[bad]))
 	}
 	pages, width, at := s.rows.pages, s.rows.width, s.at
 	switch v.Type.Kind {
@@ -84,9 +84,9 @@ func (s *summer) add(groups []uint32, rows []int32, v *column.Vector, _ *place) 
 	return 0, nil
 }
 
-// sumType is the Python type of what a value is added to.
-func (s *summer) sumType() string {
-	if s.arg.Kind == column.Float {
+// sumType is the Python type of the sum of group g so far.
+func (s *summer) sumType(g uint32) string {
+	if s.hasReal && (s.sum(g)[2] != 0 || s.hasInts && *s.sawReal(g) != 0) {
 		return "float"
 	}
 	return "int"
@@ -104,7 +104,7 @@ func (s *summer) addValue(g uint32, v column.Value) error {
 		*s.sawReal(g) = 1
 		s.floats.addOne(s.sum(g), v)
 	default:
-		return typeError("unsupported operand type(s) for +: 'int' and '%s'", pythonType(v))
+		return typeError("unsupported operand type(s) for +: '%s' and '%s'", s.sumType(g), pythonType(v))
 	}
 	return nil
 }
