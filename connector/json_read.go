@@ -109,9 +109,11 @@ func (s *jsonSource) Schema(context.Context) (column.Schema, error) {
 					if first == nil {
 						first = fmt.Errorf("%s:%d: %w", m.File, line, sc.err)
 					}
-				} else {
-					inferred = unifyJSON(inferred, jsonTypeOf(v))
+				} else if t := jsonTypeOf(v); t.Kind == column.Row {
+					inferred = unifyJSON(inferred, t)
 					rows++
+				} else if first == nil { // as malformed as a record that is cut off
+					first = fmt.Errorf("%s:%d: the line is no JSON object", m.File, line)
 				}
 			}
 			p = next + 1
@@ -123,10 +125,7 @@ func (s *jsonSource) Schema(context.Context) (column.Schema, error) {
 	}
 	if inferred.Kind != column.Row {
 		text := "no record to infer a schema from"
-		switch {
-		case inferred.Kind != column.Null:
-			text = fmt.Sprintf("the lines of %q are not JSON objects", s.paths[0])
-		case first != nil:
+		if first != nil {
 			text = fmt.Sprintf("no record of the sample can be read: %v", first)
 		}
 		return nil, &catalog.Problem{Key: "path", Code: diag.CannotInfer, Text: text, Hint: "Declare the fields in \"schema\"."}

@@ -571,7 +571,7 @@ func TestJSONInfer(t *testing.T) {
 		{"rows in lists", `{"l":[{"x":1},{"y":"a"}]}`, "l: list<row<x: int?, y: string?>?>?"},
 		{"a bad record among good ones", "{\"a\":\n{\"a\":1}", "a: int?"},
 		{"nothing", "\n\n", "no record to infer"},
-		{"no objects", "1\n2\n", "not JSON objects"},
+		{"no objects", "1\n2\n", "the line is no JSON object"},
 		{"all bad", "{\"a\":\n", "x.json:1: the record ends"},
 	}
 	for _, test := range tests {

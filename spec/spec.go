@@ -148,7 +148,7 @@ func (c *Case) answer(s *Section, dir string, p *plan.Plan, problems *diag.List,
 		}
 	case "error":
 		if failure != nil {
-			lines = strings.Split(failure.Error(), "\n")
+			lines = strings.Split(escape(failure.Error()), "\n")
 		}
 	case "plan":
 		if p != nil {
