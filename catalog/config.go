@@ -136,7 +136,9 @@ func (c *checker) field(f Field, v *Value) {
 			return
 		}
 		for _, e := range v.Entries() {
-			c.expression(e.Value, fmt.Sprintf("field %q", e.Key))
+			if e.Value.Data != nil { // a bare null is the null literal
+				c.expression(e.Value, fmt.Sprintf("field %q", e.Key))
+			}
 		}
 	case Schema:
 		if !isMap(v) {

@@ -97,7 +97,7 @@ func TestCheckConfig(t *testing.T) {
 		{"empty expression", `{"keep": {"output_type": "integer", "expresion": "a"}}`, `
 1:10: "keep" needs "expression", "callable", or "path" and "name" [LT0105]
 1:37: "keep": an expression has no key "expresion" [LT0103] (Did you mean "expression"?)`},
-		{"fields", `{"keep": "a", "fields": {"x": null}}`, `1:31: wanted an expression for field "x", found null [LT0106]`},
+		{"fields", `{"keep": "a", "fields": {"x": null, "y": []}}`, `1:42: wanted an expression for field "y", found a list [LT0106]`},
 		{"language", `{"keep": "a", "language": "pyton"}`, `1:27: no language is named "pyton" [LT0106] (Did you mean "python"?)`},
 		{"javascript", `{"keep": "a", "language": "javascript"}`,
 			`1:27: language "javascript" cannot be used here: JavaScript is not run yet [LT0110] (Write the expressions in one of the languages generic, python.)`},

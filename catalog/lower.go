@@ -37,6 +37,10 @@ func (l *Lowering) ExprIn(language string, v *Value, schema column.Schema) *expr
 	var e *expr.Expr
 	switch callable, path := v.Get("callable"), v.Get("path"); {
 	case v.Get("expression") != nil:
+		if v.Get("expression").Data == nil { // not the null literal: only a bare null is
+			l.Problems.Errorf(v.Get("expression").Place, diag.BadExpression, "wanted an expression, found null")
+			return nil
+		}
 		e = l.parse(language, v.Get("expression"), schema)
 	case callable != nil:
 		e = l.callable(language, v.Entry("callable"), schema)
@@ -65,7 +69,7 @@ func (l *Lowering) ExprIn(language string, v *Value, schema column.Schema) *expr
 
 // parse reads an expression that is a scalar.
 func (l *Lowering) parse(language string, v *Value, schema column.Schema) *expr.Expr {
-	if !isScalar(v) || v.Data == nil {
+	if !isScalar(v) {
 		l.Problems.Errorf(v.Place, diag.BadExpression, "wanted an expression, found %s", found(v))
 		return nil
 	}
@@ -115,6 +119,11 @@ func expressionText(language string, v *Value) string {
 			return expr.Str(d)
 		}
 		return strconv.FormatBool(d)
+	case nil:
+		if language == "python" {
+			return "None"
+		}
+		return "null"
 	}
 	return fmt.Sprint(v.Data)
 }
