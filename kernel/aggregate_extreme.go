@@ -240,7 +240,7 @@ func (e *extremeAny) grow(n int) {
 func (e *extremeAny) offer(g uint32, x column.Value) error {
 	best := &e.best[g]
 	if x == nil {
-		return noOrder(e.least, "NoneType", pythonType(*best))
+		return noOrder(e.least, "NoneType", expr.TypeName(*best))
 	}
 	wins := *best == nil
 	if !wins {
@@ -254,11 +254,11 @@ func (e *extremeAny) offer(g uint32, x column.Value) error {
 	if !wins {
 		less, err := expr.Less(x, *best)
 		if err != nil {
-			return noOrder(e.least, pythonType(x), pythonType(*best))
+			return noOrder(e.least, expr.TypeName(x), expr.TypeName(*best))
 		}
 		more, err := expr.Less(*best, x)
 		if err != nil {
-			return noOrder(e.least, pythonType(x), pythonType(*best))
+			return noOrder(e.least, expr.TypeName(x), expr.TypeName(*best))
 		}
 		switch {
 		case less != more:

@@ -84,7 +84,7 @@ func (l *lister) check(v *column.Vector, i int) error {
 	if list, ok := x.(*column.ListValue); ok && !list.Tuple {
 		return nil
 	}
-	return typeError("can only concatenate list (not %q) to list", pythonType(x))
+	return typeError("can only concatenate list (not %q) to list", expr.TypeName(x))
 }
 
 func stampOf(b *column.Batch, r int) stamp {

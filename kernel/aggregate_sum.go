@@ -104,7 +104,7 @@ func (s *summer) addValue(g uint32, v column.Value) error {
 		*s.sawReal(g) = 1
 		s.floats.addOne(s.sum(g), v)
 	default:
-		return typeError("unsupported operand type(s) for +: '%s' and '%s'", s.sumType(g), pythonType(v))
+		return typeError("unsupported operand type(s) for +: '%s' and '%s'", s.sumType(g), expr.TypeName(v))
 	}
 	return nil
 }

@@ -94,36 +94,6 @@ func typeError(format string, args ...any) error {
 	return &expr.Exception{Class: "TypeError", Msg: fmt.Sprintf(format, args...)}
 }
 
-// pythonType names the type of a value as Python's messages do.
-func pythonType(v column.Value) string {
-	switch v := v.(type) {
-	case nil:
-		return "NoneType"
-	case bool:
-		return "bool"
-	case int64:
-		return "int"
-	case float64:
-		return "float"
-	case string:
-		return "str"
-	case []byte:
-		return "bytes"
-	case column.Instant:
-		return "Timestamp"
-	case column.Span:
-		return "Duration"
-	case *column.ListValue:
-		if v.Tuple {
-			return "tuple"
-		}
-		return "list"
-	case *column.MapValue:
-		return "dict"
-	}
-	return "Row"
-}
-
 // firstNull returns the index in rows of the first null of v, or -1.
 func firstNull(v *column.Vector, rows []int32) int {
 	if !v.HasNulls() {
