@@ -25,6 +25,9 @@ func CheckSyntax(t *Transform, config *Value, problems *diag.List) {
 }
 
 func checkSyntax(v *Value, problems *diag.List) {
+	if v == nil {
+		return // a key without a value
+	}
 	parse := expr.ParsePython
 	if isMap(v) {
 		if callable := v.Get("callable"); callable != nil {
