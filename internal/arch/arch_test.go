@@ -25,6 +25,9 @@ var fences = map[string][]string{
 	"golang.org/x/term":               {"cmd"},
 	"github.com/parquet-go":           {"connector/parquet"},
 	"github.com/hamba/avro":           {"connector/avro"},
+	module + "/infer/onnx":            {"cmd/leat", "cmd/internal"},
+	"github.com/ebitengine/purego":    {"infer/onnx"},
+	"google.golang.org/protobuf":      {"model"},
 	"C":                               {},
 }
 
