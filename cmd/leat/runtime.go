@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -68,6 +70,9 @@ FLAVOUR is cpu (the default), openvino, cuda (with TensorRT) or qnn. A process u
 			done()
 			if err != nil {
 				return g.runtimeFailed(err)
+			}
+			if first, err := library.Find(o); err == nil && first.Path != l.Path {
+				fmt.Fprintf(g.err, "warning: %s (%s) comes before it\n", first.Path, first.From)
 			}
 			_, err = fmt.Fprintf(g.out, "ONNX Runtime %s (%s) is in %s\n", l.Version, l.Flavour, l.Dir)
 			return err
@@ -181,7 +186,26 @@ func runtimeTable(all []library.Installed) string {
 		}
 		rows = append(rows, []string{string(l.Flavour), version, l.Platform, formatBytes(l.Size), tried, where})
 	}
-	return alignColumns(rows)
+	return alignColumns(rows) + runtimeNotes(all)
+}
+
+// runtimeNotes says what packages need besides themselves.
+func runtimeNotes(all []library.Installed) string {
+	var b strings.Builder
+	platforms := map[string][]string{}
+	for _, l := range all {
+		if l.Note != "" {
+			key := fmt.Sprintf("%s %s", l.Flavour, l.Note)
+			platforms[key] = append(platforms[key], l.Platform)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(platforms)) {
+		fmt.Fprintf(&b, "\n%s (%s)", key, strings.Join(platforms[key], ", "))
+	}
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // alignColumns writes rows with two spaces between columns.

@@ -55,12 +55,12 @@ func newConfig(values map[string]string, env func(string) string) config {
 	c := config{trusted: strings.Fields(values["trusted-host"]), proxy: values["proxy"]}
 	for _, cert := range []string{values["cert"], env("REQUESTS_CA_BUNDLE"), env("CURL_CA_BUNDLE")} {
 		if c.cert == "" {
-			c.cert = cert
+			c.cert = expandHome(cert, env)
 		}
 	}
 	for _, link := range strings.Fields(values["find-links"]) {
 		if path, ok := strings.CutPrefix(link, "file://"); ok || !strings.Contains(link, "://") {
-			c.findLinks = append(c.findLinks, path)
+			c.findLinks = append(c.findLinks, expandHome(path, env))
 		}
 	}
 	if isTrue(values["no-index"]) {
@@ -72,6 +72,14 @@ func newConfig(values map[string]string, env func(string) string) config {
 	}
 	c.indexes = append([]string{index}, strings.Fields(values["extra-index-url"])...)
 	return c
+}
+
+// expandHome puts the home folder in the place of a leading ~.
+func expandHome(path string, env func(string) string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(env("HOME"), rest)
+	}
+	return path
 }
 
 // isTrue reads a truth value as pip does.

@@ -32,6 +32,7 @@ type client struct {
 	config  config
 	env     func(string) string
 	backOff time.Duration
+	idle    time.Duration
 	log     func(level, text string)
 }
 
@@ -62,7 +63,7 @@ func newClient(c config, env func(string) string, log func(level, text string)) 
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
-	made := &client{config: c, env: env, backOff: firstBackOff, log: log}
+	made := &client{config: c, env: env, backOff: firstBackOff, idle: idleLimit, log: log}
 	made.http = &http.Client{Transport: newTrusting(transport, c.trusted), CheckRedirect: made.redirect}
 	return made, nil
 }
@@ -177,8 +178,8 @@ func (c *client) get(ctx context.Context, u *url.URL, accept string, read func(*
 
 // once is one attempt.
 func (c *client) once(ctx context.Context, u *url.URL, accept string, read func(*http.Response) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	plain := *u
 	plain.User = nil
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, plain.String(), nil)
@@ -198,9 +199,9 @@ func (c *client) once(ctx context.Context, u *url.URL, accept string, read func(
 	if response.StatusCode != http.StatusOK {
 		return &statusError{code: response.StatusCode, url: show(u)}
 	}
-	idle := time.AfterFunc(idleLimit, cancel)
+	idle := time.AfterFunc(c.idle, func() { cancel(errIdle) })
 	defer idle.Stop()
-	response.Body = &watched{ReadCloser: response.Body, url: show(u), idle: idle}
+	response.Body = &watched{ReadCloser: response.Body, ctx: ctx, url: show(u), restart: func() { idle.Reset(c.idle) }}
 	return read(response)
 }
 
@@ -213,16 +214,23 @@ type networkError struct {
 func (e *networkError) Error() string { return fmt.Sprintf("%s: %s", e.url, hide(e.err.Error())) }
 func (e *networkError) Unwrap() error { return e.err }
 
-// watched is the body of an answer; its errors are network errors, and each read puts off the end by idleLimit.
+// errIdle ends a connection over which nothing comes any more.
+var errIdle = errors.New("nothing came for too long")
+
+// watched is the body of an answer; its errors are network errors, and each read starts the time to errIdle anew.
 type watched struct {
 	io.ReadCloser
-	url  string
-	idle *time.Timer
+	ctx     context.Context
+	url     string
+	restart func()
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
-	w.idle.Reset(idleLimit)
+	w.restart()
+	if context.Cause(w.ctx) == errIdle {
+		err = errIdle
+	}
 	if err != nil && err != io.EOF {
 		err = &networkError{url: w.url, err: err}
 	}

@@ -59,7 +59,7 @@ func parseIndexJSON(body []byte, base *url.URL) ([]link, error) {
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("wanted a list of files as JSON: %w", err)
 	}
-	if major, _, _ := strings.Cut(answer.Meta.Version, "."); major != "1" {
+	if major, _, _ := strings.Cut(answer.Meta.Version, "."); major != "1" && major != "" {
 		return nil, fmt.Errorf("wanted version 1 of the index's JSON (PEP 691), found %q", answer.Meta.Version)
 	}
 	var links []link

@@ -30,15 +30,16 @@ const (
 // Flavours lists the flavours, the one that fits everywhere first.
 func Flavours() []Flavour { return []Flavour{CPU, OpenVINO, CUDA, QNN} }
 
-// ParseFlavour reads the name of a flavour; the empty name is CPU.
+// ParseFlavour reads the name of a flavour, or of an execution provider that is in one of them: tensorrt is in CUDA,
+// coreml in CPU. The empty name is CPU.
 func ParseFlavour(name string) (Flavour, error) {
-	if name == "" {
+	switch f := Flavour(name); f {
+	case CPU, OpenVINO, CUDA, QNN:
+		return f, nil
+	case "", "coreml":
 		return CPU, nil
-	}
-	for _, f := range Flavours() {
-		if string(f) == name {
-			return f, nil
-		}
+	case "tensorrt":
+		return CUDA, nil
 	}
 	return "", fmt.Errorf("wanted a flavour of ONNX Runtime (%s), found %q", joined(Flavours()), name)
 }
