@@ -1,0 +1,91 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strconv"
+)
+
+// Config is what config.json tells.
+type Config struct {
+	ModelType   string
+	ProblemType string // of a classifier: single_label_classification, multi_label_classification, regression
+	// Labels are the names of the classes by number, where the file has id2label.
+	Labels []string
+	// Leat are the settings that have no home in Hugging Face's files.
+	Leat   map[string]any
+	Graphs map[string]string // of leat: files of graphs by role
+	Raw    map[string]any    // the whole file
+}
+
+// MaxLabels is how many classes a model may have.
+const MaxLabels = 1_000_000
+
+// ParseConfig reads config.json.
+func ParseConfig(text []byte) (*Config, error) {
+	c := &Config{}
+	if err := json.Unmarshal(text, &c.Raw); err != nil {
+		return nil, err
+	}
+	c.ModelType, _ = c.Raw["model_type"].(string)
+	c.ProblemType, _ = c.Raw["problem_type"].(string)
+	if leat, ok := c.Raw["leat"]; ok && leat != nil {
+		if c.Leat, ok = leat.(map[string]any); !ok {
+			return nil, fmt.Errorf("leat: wanted an object, found %T", leat)
+		}
+	}
+	if graphs, ok := c.Leat["graphs"].(map[string]any); ok {
+		c.Graphs = map[string]string{}
+		for role, file := range graphs {
+			if c.Graphs[role], ok = file.(string); !ok {
+				return nil, fmt.Errorf("leat.graphs.%s: wanted the name of a file, found %T", role, file)
+			}
+		}
+	}
+	var err error
+	c.Labels, err = labels(c.Raw["id2label"])
+	return c, err
+}
+
+// labels turns id2label into a list. Numbers that are left out get the name that Hugging Face gives them, LABEL_3.
+func labels(v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	byID, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("id2label: wanted an object, found %T", v)
+	}
+	ids := make([]int, 0, len(byID))
+	for key := range byID {
+		id, err := strconv.Atoi(key)
+		if err != nil || id < 0 || id >= MaxLabels {
+			return nil, fmt.Errorf("id2label: wanted numbers from 0 to %d as keys, found %q", MaxLabels-1, key)
+		}
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	sort.Ints(ids)
+	out := make([]string, ids[len(ids)-1]+1)
+	for i := range out {
+		out[i] = fmt.Sprintf("LABEL_%d", i)
+	}
+	for key, name := range byID {
+		id, _ := strconv.Atoi(key) // read above
+		if out[id], ok = name.(string); !ok {
+			out[id] = fmt.Sprint(name)
+		}
+	}
+	return out, nil
+}
+
+// Label returns the name of class i.
+func (c *Config) Label(i int) string {
+	if i >= 0 && i < len(c.Labels) {
+		return c.Labels[i]
+	}
+	return fmt.Sprintf("LABEL_%d", i)
+}
