@@ -24,20 +24,24 @@ type config struct {
 	proxy     string   // "" for that of the environment
 }
 
-// loadConfig reads pip's configuration as "pip install" does: files for the machine, the user and the virtual
-// environment, the file that PIP_CONFIG_FILE names, and the variables PIP_*, each over those before.
-func loadConfig(env func(string) string) (config, error) {
+// loadConfig reads pip's configuration as "pip install" does: the sections [global] and then [install] of the files, each
+// file over those before, and over them the variables PIP_*. An empty value counts as none.
+func loadConfig(files []string, env func(string) string) (config, error) {
+	sections := map[string]map[string]string{}
+	for _, path := range files {
+		text, err := readSmall(path)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return config{}, fmt.Errorf("pip's configuration: %w", err)
+		}
+		parseConfig(text, sections)
+	}
 	values := map[string]string{}
-	if env("PIP_CONFIG_FILE") != os.DevNull {
-		for _, path := range configFiles(env) {
-			text, err := readSmall(path)
-			if os.IsNotExist(err) || path == "" {
-				continue
-			}
-			if err != nil {
-				return config{}, fmt.Errorf("pip's configuration: %w", err)
-			}
-			for key, value := range parseConfig(text) {
+	for _, name := range []string{"global", "install"} {
+		for key, value := range sections[name] {
+			if value != "" {
 				values[key] = value
 			}
 		}
@@ -91,90 +95,79 @@ func isTrue(text string) bool {
 	return false
 }
 
-// configFiles lists the places of pip's configuration, least important first.
+// configFiles lists the places of pip's configuration, least important first: for the machine, the user, the virtual
+// environment, and the file that PIP_CONFIG_FILE names. That being the null device, none is read.
 func configFiles(env func(string) string) []string {
+	named := env("PIP_CONFIG_FILE")
+	if named == os.DevNull {
+		return nil
+	}
 	var files []string
-	home := env("HOME")
+	add := func(base string, names ...string) {
+		if base != "" { // else the path would be one below the working folder
+			files = append(files, filepath.Join(append([]string{base}, names...)...))
+		}
+	}
+	home, name := env("HOME"), "pip.conf"
 	switch runtime.GOOS {
 	case "windows":
-		files = append(files, filepath.Join(env("ProgramData"), "pip", "pip.ini"),
-			filepath.Join(env("USERPROFILE"), "pip", "pip.ini"), filepath.Join(env("APPDATA"), "pip", "pip.ini"))
+		name = "pip.ini"
+		add(env("ProgramData"), "pip", name)
+		add(env("USERPROFILE"), "pip", name)
+		add(env("APPDATA"), "pip", name)
 	case "darwin":
-		files = append(files, "/Library/Application Support/pip/pip.conf", filepath.Join(home, ".pip", "pip.conf"),
-			filepath.Join(home, ".config", "pip", "pip.conf"), filepath.Join(home, "Library", "Application Support", "pip", "pip.conf"))
+		add("/Library/Application Support/pip/pip.conf")
+		add(home, ".pip", name)
+		add(home, ".config", "pip", name)
+		add(home, "Library", "Application Support", "pip", name)
 	default:
-		dirs := env("XDG_CONFIG_DIRS")
-		if dirs == "" {
-			dirs = "/etc/xdg"
+		machine, user := env("XDG_CONFIG_DIRS"), env("XDG_CONFIG_HOME")
+		if machine == "" {
+			machine = "/etc/xdg"
 		}
-		for _, dir := range filepath.SplitList(dirs) {
-			files = append(files, filepath.Join(dir, "pip", "pip.conf"))
+		for _, dir := range filepath.SplitList(machine) {
+			add(dir, "pip", name)
 		}
-		user := env("XDG_CONFIG_HOME")
-		if user == "" {
+		add("/etc/pip.conf")
+		add(home, ".pip", name)
+		if user == "" && home != "" {
 			user = filepath.Join(home, ".config")
 		}
-		files = append(files, "/etc/pip.conf", filepath.Join(home, ".pip", "pip.conf"), filepath.Join(user, "pip", "pip.conf"))
+		add(user, "pip", name)
 	}
-	if venv := env("VIRTUAL_ENV"); venv != "" {
-		name := "pip.conf"
-		if runtime.GOOS == "windows" {
-			name = "pip.ini"
-		}
-		files = append(files, filepath.Join(venv, name))
-	}
-	if named := env("PIP_CONFIG_FILE"); named != "" {
-		files = append(files, named)
-	}
+	add(env("VIRTUAL_ENV"), name)
+	add(named)
 	return files
 }
 
-// parseConfig reads the options of pip's sections [global] and [install], the latter over the former, from text in the
-// format of Python's configparser. What it cannot read it passes over.
-func parseConfig(text string) map[string]string {
-	sections := map[string]map[string]string{}
+// parseConfig adds the options in a text, in the format of Python's configparser, to those of its sections. What it
+// cannot read it passes over.
+func parseConfig(text string, sections map[string]map[string]string) {
 	var section map[string]string
 	key := ""
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
 		trimmed := strings.TrimSpace(line)
-		if strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, ";") {
-			continue
-		}
-		if trimmed == "" {
-			continue
-		}
-		if line[0] == ' ' || line[0] == '\t' { // goes on with the value
-			if section != nil && key != "" {
+		switch {
+		case trimmed == "" || trimmed[0] == '#' || trimmed[0] == ';':
+		case line[0] == ' ' || line[0] == '\t': // goes on with the value
+			if key != "" {
 				section[key] = strings.TrimSpace(section[key] + "\n" + trimmed)
 			}
-			continue
-		}
-		key = ""
-		if name, ok := strings.CutPrefix(trimmed, "["); ok {
-			name, _, _ = strings.Cut(name, "]")
+		case trimmed[0] == '[':
+			name, _, _ := strings.Cut(trimmed[1:], "]")
 			if sections[name] == nil {
 				sections[name] = map[string]string{}
 			}
-			section = sections[name]
-			continue
-		}
-		at := strings.IndexAny(trimmed, "=:")
-		if section == nil || at < 0 {
-			continue
-		}
-		key = optionName(trimmed[:at])
-		section[key] = strings.TrimSpace(trimmed[at+1:])
-	}
-	values := map[string]string{}
-	for _, name := range []string{"global", "install"} {
-		for k, v := range sections[name] {
-			if v != "" { // pip passes over empty values
-				values[k] = v
+			section, key = sections[name], ""
+		default:
+			key = ""
+			if at := strings.IndexAny(trimmed, "=:"); at > 0 && section != nil {
+				key = optionName(trimmed[:at])
+				section[key] = strings.TrimSpace(trimmed[at+1:])
 			}
 		}
 	}
-	return values
 }
 
 // optionName normalizes a key as pip does: Index_URL and --index-url are index-url.

@@ -107,7 +107,7 @@ func (in *installer) place(made, dir, work string) error {
 
 // fetch brings the wheel to a file: from a folder that pip's find-links names, else from the first index that has it.
 func (in *installer) fetch(ctx context.Context, to string) error {
-	c, err := loadConfig(in.env)
+	c, err := loadConfig(configFiles(in.env), in.env)
 	if err != nil {
 		return err
 	}

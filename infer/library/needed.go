@@ -2,7 +2,6 @@ package library
 
 import (
 	"debug/elf"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,20 +68,21 @@ func (g *graph) visit(name string) error {
 	return nil
 }
 
-// neededBy reads the DT_NEEDED entries of an ELF file; a file of another format has none to tell.
+// neededBy reads the DT_NEEDED entries of an ELF file. A file of another format, or a broken one, has none to tell; the
+// loader will say what is wrong with it.
 func neededBy(path string) ([]string, error) {
-	f, err := elf.Open(path)
-	var format *elf.FormatError
-	if errors.As(err, &format) {
-		return nil, nil
-	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	needed, err := f.ImportedLibraries()
+	object, err := elf.NewFile(f)
 	if err != nil {
-		return nil, nil // without a dynamic section
+		return nil, nil
+	}
+	needed, err := object.ImportedLibraries()
+	if err != nil {
+		return nil, nil
 	}
 	return needed, nil
 }

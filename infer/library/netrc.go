@@ -18,6 +18,9 @@ func netrcLogin(env func(string) string, host string) (login, bool) {
 		if runtime.GOOS == "windows" {
 			home = env("USERPROFILE")
 		}
+		if home == "" {
+			return login{}, false
+		}
 		paths = []string{filepath.Join(home, ".netrc"), filepath.Join(home, "_netrc")}
 	}
 	for _, path := range paths {
