@@ -65,14 +65,15 @@ FLAVOUR is cpu (the default), openvino, cuda (with TensorRT) or qnn. A process u
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			o := library.Options{Flavour: flavour, Offline: offline}
-			done := reportDownload(g, &o)
+			log := newReporter(g, false)
+			done := reportDownload(log, &o)
 			l, err := library.Install(ctx, o)
 			done()
 			if err != nil {
 				return g.runtimeFailed(err)
 			}
 			if first, err := library.Find(o); err == nil && first.Path != l.Path {
-				fmt.Fprintf(g.err, "warning: %s (%s) comes before it\n", first.Path, first.From)
+				log.line("warning", fmt.Sprintf("%s (%s) is used before what is installed", first.Path, first.From))
 			}
 			_, err = fmt.Fprintf(g.out, "ONNX Runtime %s (%s) is in %s\n", l.Version, l.Flavour, l.Dir)
 			return err
@@ -243,8 +244,7 @@ func verifiedText(all []library.Installed, wanted library.Flavour) string {
 
 // reportDownload lets an installation show its progress: a bar in place on a terminal, plain lines elsewhere. The
 // function that it returns takes the bar off the screen.
-func reportDownload(g *global, o *library.Options) (done func()) {
-	log := newReporter(g, false)
+func reportDownload(log *reporter, o *library.Options) (done func()) {
 	o.Log = log.line
 	if !isTerminal(log.w) {
 		return func() {}

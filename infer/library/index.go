@@ -83,8 +83,8 @@ func parseIndexHTML(text string, base *url.URL) []link {
 			return links
 		}
 		text = rest
-		name, attributes, _ := strings.Cut(strings.Map(spaces, tag), " ")
-		href, ok := attribute(attributes, "href")
+		name, values, _ := strings.Cut(strings.Map(spaces, tag), " ")
+		href, ok := tagValue(values, "href")
 		if !ok {
 			continue
 		}
@@ -137,8 +137,8 @@ func nextTag(text string) (tag, rest string, ok bool) {
 	}
 }
 
-// attribute finds the value of an attribute in the text of a tag.
-func attribute(text, want string) (string, bool) {
+// tagValue finds the value that has a name in the text of a tag.
+func tagValue(text, want string) (string, bool) {
 	for {
 		name, rest, ok := strings.Cut(text, "=")
 		if !ok {

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -433,5 +434,23 @@ func TestInstallForReal(t *testing.T) {
 	found, err := Find(o)
 	if err != nil || found.Path != l.Path {
 		t.Errorf("found %+v (%v), wanted %+v", found, err, l)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	cases := []struct {
+		err  error
+		want []string
+	}{
+		{fmt.Errorf("write x: %w", syscall.ENOSPC), []string{"no room in /cache", Variable}},
+		{fmt.Errorf("mkdir x: %w", os.ErrPermission), []string{"writable", Variable}},
+		{&networkError{url: "https://index.example/", err: errors.New("no such host")}, []string{"PIP_INDEX_URL", Variable, "no such host"}},
+	}
+	for _, c := range cases {
+		for _, want := range c.want {
+			if text := explain(c.err, "/cache").Error(); !strings.Contains(text, want) {
+				t.Errorf("found %q, wanted %q in it", text, want)
+			}
+		}
 	}
 }
