@@ -104,13 +104,14 @@ func Find(o Options) (Library, error) {
 	if named := os.Getenv(Variable); named != "" {
 		l, err := open(named, FromVariable)
 		if err != nil {
-			return Library{}, fmt.Errorf("%s: wanted the ONNX Runtime library (%s) or the folder that holds it: %w", Variable, fileName(), err)
+			return Library{}, fmt.Errorf("%s: wanted the ONNX Runtime library (%s) or the folder that holds it: %w", Variable, fileName(runtime.GOOS), err)
 		}
 		return l, nil
 	}
-	binary := binaryDir()
-	if binary != "" {
-		l, err := open(binary, FromBinary)
+	places := []string{Variable}
+	if dir := binaryDir(); dir != "" {
+		places = append(places, dir)
+		l, err := open(dir, FromBinary)
 		if err == nil && (flavour == CPU || l.Flavour == flavour) {
 			return l, nil
 		}
@@ -119,7 +120,7 @@ func Find(o Options) (Library, error) {
 	if err != nil {
 		return Library{}, err
 	}
-	missing := &NotInstalled{Flavour: flavour, Offline: o.Offline, Places: []string{Variable, binary, cache}}
+	missing := &NotInstalled{Flavour: flavour, Offline: o.Offline, Places: append(places, cache)}
 	p, err := findPin(flavour, runtime.GOOS, runtime.GOARCH)
 	if err != nil {
 		return Library{}, missing
@@ -187,7 +188,7 @@ func open(path, from string) (Library, error) {
 	}
 	dir := path
 	if info.IsDir() {
-		if path, err = libraryIn(dir); err != nil {
+		if path, err = libraryIn(dir, runtime.GOOS); err != nil {
 			return Library{}, err
 		}
 	} else {

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 )
 
-// fileName is how the library's file is called on this platform, for messages.
-func fileName() string {
-	switch runtime.GOOS {
+// fileName is how the library's file is called on a system, for messages.
+func fileName(goos string) string {
+	switch goos {
 	case "windows":
 		return "onnxruntime.dll"
 	case "darwin":
@@ -20,13 +19,16 @@ func fileName() string {
 	return "libonnxruntime.so"
 }
 
-// isRuntime reports whether a file name is that of ONNX Runtime itself, on any platform: libonnxruntime.so[.VERSION],
-// libonnxruntime[.VERSION].dylib, onnxruntime.dll.
-func isRuntime(name string) bool {
-	name = strings.ToLower(name)
-	return name == "libonnxruntime.so" || strings.HasPrefix(name, "libonnxruntime.so.") ||
-		name == "libonnxruntime.dylib" || strings.HasPrefix(name, "libonnxruntime.") && strings.HasSuffix(name, ".dylib") ||
-		name == "onnxruntime.dll"
+// isRuntime reports whether a file name is that of ONNX Runtime itself on a system: libonnxruntime.so[.VERSION],
+// libonnxruntime[.VERSION].dylib, or onnxruntime.dll.
+func isRuntime(name, goos string) bool {
+	switch goos {
+	case "windows":
+		return strings.EqualFold(name, "onnxruntime.dll")
+	case "darwin":
+		return strings.HasPrefix(name, "libonnxruntime.") && strings.HasSuffix(name, ".dylib")
+	}
+	return name == "libonnxruntime.so" || strings.HasPrefix(name, "libonnxruntime.so.")
 }
 
 // isLibrary reports whether a file name is that of a shared library, on any platform.
@@ -44,15 +46,25 @@ func isProvider(name string) bool {
 // isPython reports whether a library is the binding for Python, which leat has no use for.
 func isPython(name string) bool { return strings.HasPrefix(name, "onnxruntime_pybind11_state") }
 
-// libraryIn finds ONNX Runtime in a folder: the newest where there are several.
-func libraryIn(dir string) (string, error) {
+// isSystem reports whether a library belongs to glibc, which the process has already.
+func isSystem(name string) bool {
+	for _, own := range []string{"ld-linux", "libc.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so."} {
+		if strings.HasPrefix(name, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// libraryIn finds a system's ONNX Runtime in a folder: the newest where there are several.
+func libraryIn(dir, goos string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
 	}
 	found := ""
 	for _, e := range entries {
-		if !isRuntime(e.Name()) || e.IsDir() {
+		if !isRuntime(e.Name(), goos) || e.IsDir() {
 			continue
 		}
 		if found == "" || compareVersions(versionIn(e.Name()), versionIn(found)) > 0 {
@@ -60,7 +72,7 @@ func libraryIn(dir string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", fmt.Errorf("no %s in %s: %w", fileName(), dir, os.ErrNotExist)
+		return "", fmt.Errorf("no %s in %s: %w", fileName(goos), dir, os.ErrNotExist)
 	}
 	return filepath.Join(dir, found), nil
 }

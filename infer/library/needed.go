@@ -18,7 +18,7 @@ func preloadOrder(dir, library string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := graph{dir: dir, present: map[string]bool{}, seen: map[string]bool{}}
+	g := graph{dir: dir, library: library, present: map[string]bool{}, seen: map[string]bool{}}
 	roots := []string{library}
 	for _, e := range entries {
 		if e.IsDir() || !isLibrary(e.Name()) {
@@ -40,6 +40,7 @@ func preloadOrder(dir, library string) ([]string, error) {
 // graph walks the dependencies among the libraries of one folder.
 type graph struct {
 	dir     string
+	library string // ONNX Runtime itself
 	present map[string]bool
 	seen    map[string]bool
 	order   []string // each after what it needs
@@ -56,13 +57,13 @@ func (g *graph) visit(name string) error {
 		return err
 	}
 	for _, n := range needed {
-		if g.present[n] {
+		if g.present[n] && !isSystem(n) {
 			if err := g.visit(n); err != nil {
 				return err
 			}
 		}
 	}
-	if !isRuntime(name) && !isProvider(name) {
+	if name != g.library && !isProvider(name) {
 		g.order = append(g.order, name)
 	}
 	return nil

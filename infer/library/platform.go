@@ -30,7 +30,11 @@ func (p *pin) run() bool {
 
 // note says what the machine must have besides the wheel, empty for nothing.
 func (p *pin) note() string {
+	_, tag, _ := strings.Cut(p.Wheel, "macosx_")
+	release, _, _ := strings.Cut(tag, "_")
 	switch {
+	case release != "":
+		return "needs macOS " + release + " or newer"
 	case p.Flavour == CUDA:
 		return "needs CUDA 13 and cuDNN 9 (for TensorRT its libraries as well), which this does not install"
 	case p.Flavour == OpenVINO && p.OS == "windows":

@@ -83,7 +83,7 @@ func unpack(ctx context.Context, wheel, dir string, p *pin) error {
 		}
 		m.Files = append(m.Files, file)
 	}
-	found, err := libraryIn(dir)
+	found, err := libraryIn(dir, p.OS)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Wheel, err)
 	}
