@@ -110,9 +110,6 @@ func (b *builder) build() (*Tokenizer, error) {
 	}
 	t.raw = newAddedTokens(kinds[0], contents[0])
 	t.normalized = newAddedTokens(kinds[1], contents[1])
-	if t.post.trim {
-		t.post.spaces = trimmings(t.tokens)
-	}
 	return t, nil
 }
 

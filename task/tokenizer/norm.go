@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"slices"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -58,6 +59,8 @@ func (b *buffer) decompose(form norm.Form) {
 			b.changes = append(b.changes, change{r: r})
 		case r >= hangulFirst && r <= hangulLast:
 			b.decomposeHangul(r - hangulFirst)
+		case unicode.Is(unassigned, r):
+			b.changes = append(b.changes, change{r: r})
 		default:
 			b.decomposeRune(r, form.Properties(b.text[i:i+size]))
 		}
@@ -127,5 +130,5 @@ func (b *buffer) composition(x, y rune) (rune, bool) {
 	n := len(b.pair)
 	b.pair = norm.NFC.Append(b.pair, b.pair...)
 	r, size := utf8.DecodeRune(b.pair[n:])
-	return r, size == len(b.pair)-n
+	return r, size == len(b.pair)-n && !unicode.Is(unassigned, r)
 }

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -32,10 +31,10 @@ func newBertNormalizer(clean, chinese, strip, lower bool) *bertNormalizer {
 			c += 'a' - 'A'
 		}
 		switch {
+		case clean && isControl(rune(i)): // before space: some are both
+			c = 0
 		case clean && isSpace(rune(i)):
 			c = ' '
-		case clean && isControl(rune(i)):
-			c = 0
 		}
 		n.ascii[i] = c
 	}
@@ -68,7 +67,7 @@ func (n *bertNormalizer) normalize(b *buffer) {
 	}
 	if n.strip {
 		decomposed(false).normalize(b)
-		b.filter(func(r rune) bool { return !unicode.Is(unicode.Mn, r) })
+		b.filter(func(r rune) bool { return !isAccent(r) })
 	}
 	if n.lower {
 		lowercase{}.normalize(b)
@@ -182,7 +181,7 @@ type stripAccents struct{}
 
 func (stripAccents) normalize(b *buffer) {
 	if !isASCII(b.text) {
-		b.filter(func(r rune) bool { return !unicode.Is(unicode.M, r) })
+		b.filter(func(r rune) bool { return !isMark(r) })
 	}
 }
 

@@ -2,11 +2,7 @@ package tokenizer
 
 import (
 	"bytes"
-	"fmt"
-	"unicode"
 	"unicode/utf8"
-
-	"github.com/dlclark/regexp2"
 )
 
 // match is a stretch of a text; matched says whether the pattern matched it or it lies between matches.
@@ -93,33 +89,6 @@ func (p literal) find(text []byte, dst []match) []match {
 	return dst
 }
 
-// expression is a regular expression without a scanner of its own.
-type expression struct{ re *regexp2.Regexp }
-
-func (p expression) find(text []byte, dst []match) []match {
-	runes := []rune(string(text))
-	m, _ := p.re.FindRunesMatch(runes)
-	at, rune0, from := 0, 0, 0 // a byte, the same place in runes, the end of the match before
-	for ; m != nil; m, _ = p.re.FindNextMatch(m) {
-		for ; rune0 < m.Index; rune0++ {
-			at += utf8.RuneLen(runes[rune0])
-		}
-		start := at
-		for ; rune0 < m.Index+m.Length; rune0++ {
-			at += utf8.RuneLen(runes[rune0])
-		}
-		if start > from {
-			dst = append(dst, match{int32(from), int32(start), false})
-		}
-		dst = append(dst, match{int32(start), int32(at), true})
-		from = at
-	}
-	if from < len(text) {
-		dst = append(dst, match{int32(from), int32(len(text)), false})
-	}
-	return dst
-}
-
 // scanner returns where the match ends that begins at i. Its pattern matches at every place.
 type scanner func(text []byte, i int) int
 
@@ -151,23 +120,6 @@ const (
 	qwen2Pattern  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
-// newExpression compiles a regular expression of the file.
-func newExpression(text string) (pattern, error) {
-	switch text {
-	case gpt2Pattern:
-		return scanner(scanGPT2), nil
-	case llama3Pattern:
-		return scanner(scanLlama3), nil
-	case qwen2Pattern:
-		return scanner(scanQwen2), nil
-	}
-	re, err := regexp2.Compile(text, regexp2.None)
-	if err != nil {
-		return nil, fmt.Errorf("wanted a regular expression of .NET's kind, found %q: %w", text, err)
-	}
-	return expression{re}, nil
-}
-
 // Kinds of characters in the patterns.
 const (
 	kindOther = iota
@@ -194,9 +146,9 @@ func kindAt(text []byte, i int) (kind, size int) {
 	}
 	r, size := utf8.DecodeRune(text[i:])
 	switch {
-	case unicode.Is(unicode.L, r):
+	case isLetter(r):
 		return kindLetter, size
-	case unicode.Is(unicode.N, r):
+	case isNumber(r):
 		return kindNumber, size
 	case isSpace(r):
 		return kindSpace, size

@@ -1,9 +1,6 @@
 package tokenizer
 
-import (
-	"unicode"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // noText marks a part of a template that is a special token.
 const noText = -1
@@ -20,12 +17,13 @@ type postProcessor struct {
 	single, pair []part
 	trim         bool // white space at the ends of a token is no part of its place
 	prefixed     bool // but for the one that the pre-tokenizer put before the text
-	spaces       []trimming
 }
 
-// trimming is the white space that a token begins and ends with: characters, and where they are not from ByteLevel,
-// bytes.
-type trimming struct{ leading, trailing int }
+// blank is the white space at the ends of a token: how many bytes of the text it is.
+type blank struct {
+	leading, trailing int
+	single            bool // the token begins with one such character
+}
 
 // plain is what a file without a post-processor means.
 func plain() postProcessor {
@@ -77,7 +75,7 @@ func (p *postProcessor) assemble(texts []content) Encoding {
 			e.TypeIDs = append(e.TypeIDs, part.typeID)
 			e.Special = append(e.Special, false)
 			if p.trim {
-				span = p.trimmed(c.ids[i], span, i == 0)
+				span = p.trimmed(span, c.blanks[i], i == 0)
 			}
 			e.Offsets = append(e.Offsets, span)
 		}
@@ -85,46 +83,52 @@ func (p *postProcessor) assemble(texts []content) Encoding {
 	return e
 }
 
-// trimmed leaves white space at the ends of a token out of its place.
-func (p *postProcessor) trimmed(id int64, s Span, first bool) Span {
-	if id >= int64(len(p.spaces)) {
-		return s
+// trimmed leaves white space at the ends of a token out of its place. A single space before the first token stays: it
+// may be the one that the pre-tokenizer put there.
+func (p *postProcessor) trimmed(s Span, b blank, first bool) Span {
+	if b.leading > 0 && !(p.prefixed && b.single && (first || s.Start == 0)) {
+		s.Start = min(s.Start+b.leading, s.End)
 	}
-	w := p.spaces[id]
-	if w.leading > 0 && !(p.prefixed && (first || s.Start == 0)) {
-		s.Start = min(s.Start+w.leading, s.End)
-	}
-	if w.trailing > 0 && s.End >= w.trailing {
-		s.End = max(s.End-w.trailing, s.Start)
+	if b.trailing > 0 {
+		s.End = max(s.End-b.trailing, s.Start)
 	}
 	return s
 }
 
-// trimmings measures the white space of all tokens.
-func trimmings(tokens []string) []trimming {
-	out := make([]trimming, len(tokens))
-	isBlank := func(r rune) bool { return r == byteRunes[' '] || unicode.IsSpace(r) }
-	width := func(r rune) int {
-		if r == byteRunes[' '] {
-			return 1
+// blanksOf counts the characters of white space around a token, in which a space may be written as GPT-2 does.
+func blanksOf(token string) (leading, trailing int) {
+	isBlank := func(r rune) bool { return r == byteRunes[' '] || isSpace(r) }
+	for _, r := range token {
+		if !isBlank(r) {
+			break
 		}
-		return utf8.RuneLen(r)
+		leading++
 	}
-	for i, token := range tokens {
-		for _, r := range token {
-			if !isBlank(r) {
-				break
-			}
-			out[i].leading += width(r)
+	for len(token) > 0 {
+		r, size := utf8.DecodeLastRuneInString(token)
+		if !isBlank(r) {
+			break
 		}
-		for len(token) > 0 {
-			r, size := utf8.DecodeLastRuneInString(token)
-			if !isBlank(r) {
-				break
-			}
-			out[i].trailing += width(r)
-			token = token[:len(token)-size]
-		}
+		trailing++
+		token = token[:len(token)-size]
 	}
-	return out
+	return leading, trailing
+}
+
+// measure turns counts of characters into bytes of the text around a token's place.
+func measure(text []byte, at Span, leading, trailing int) blank {
+	b := blank{single: leading == 1}
+	for range leading {
+		_, size := utf8.DecodeRune(text[at.Start+b.leading:])
+		b.leading += size
+	}
+	for range trailing {
+		if b.trailing == at.End { // more than the text has: none
+			b.trailing = 0
+			break
+		}
+		_, size := utf8.DecodeLastRune(text[:at.End-b.trailing])
+		b.trailing += size
+	}
+	return b
 }

@@ -48,6 +48,7 @@ type Encoding struct {
 type content struct {
 	ids     []int64
 	offsets []Span
+	blanks  []blank // where the post-processor trims offsets
 }
 
 // scratch is the memory that a call needs and gives back.
@@ -57,6 +58,7 @@ type scratch struct {
 	outer   []word
 	pieces  []piece
 	offsets []Span
+	blanks  []blank
 	symbols []symbol
 	merges  []merge
 	queue   candidates
@@ -113,7 +115,7 @@ func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
 func (t *Tokenizer) content(text string) content {
 	s := t.scratchOf(true)
 	c := content{ids: t.tokenize(nil, text, s)}
-	c.offsets = slices.Clone(s.offsets)
+	c.offsets, c.blanks = slices.Clone(s.offsets), slices.Clone(s.blanks)
 	t.scratch.Put(s)
 	return c
 }
@@ -124,7 +126,7 @@ func (t *Tokenizer) scratchOf(track bool) *scratch {
 		s = &scratch{}
 	}
 	s.track = track
-	s.offsets = s.offsets[:0]
+	s.offsets, s.blanks = s.offsets[:0], s.blanks[:0]
 	return s
 }
 
@@ -143,7 +145,7 @@ func (t *Tokenizer) tokenize(dst []int64, text string, s *scratch) []int64 {
 		if w.id != noID {
 			dst = append(dst, int64(w.id))
 			if s.track {
-				s.offsets = append(s.offsets, Span{int(w.start), int(w.end)})
+				t.place(s, span{w.start, w.end}, text[w.start:w.end])
 			}
 			continue
 		}
@@ -172,11 +174,20 @@ func (t *Tokenizer) tokenizePiece(dst []int64, piece []byte, origin int, s *scra
 		}
 		dst = append(dst, int64(w.id))
 		if s.track {
-			from := s.source(w.start, w.end)
-			s.offsets = append(s.offsets, Span{int(from.start), int(from.end)})
+			t.place(s, s.source(w.start, w.end), string(s.text[w.start:w.end]))
 		}
 	}
 	return dst
+}
+
+// place notes where a token lies in the given text.
+func (t *Tokenizer) place(s *scratch, at span, token string) {
+	place := Span{int(at.start), int(at.end)}
+	s.offsets = append(s.offsets, place)
+	if t.post.trim {
+		leading, trailing := blanksOf(token)
+		s.blanks = append(s.blanks, measure(s.given, place, leading, trailing))
+	}
 }
 
 func (t *Tokenizer) tokenizeWord(dst []int64, w word, s *scratch) []int64 {
@@ -200,8 +211,7 @@ func (t *Tokenizer) tokenizeWord(dst []int64, w word, s *scratch) []int64 {
 	}
 	if s.track {
 		for _, p := range pieces {
-			from := s.source(w.start+p.start, w.start+p.end)
-			s.offsets = append(s.offsets, Span{int(from.start), int(from.end)})
+			t.place(s, s.source(w.start+p.start, w.start+p.end), t.tokens[p.id])
 		}
 	}
 	return dst

@@ -115,7 +115,7 @@ func (e *Encoding) parts() []content {
 		if i < len(e.Offsets) {
 			s = e.Offsets[i]
 		}
-		c.offsets = append(c.offsets, s)
+		c.offsets, c.blanks = append(c.offsets, s), append(c.blanks, blank{})
 	}
 	return []content{c}
 }
@@ -133,7 +133,11 @@ func (c content) shortened(n int, left bool) content {
 }
 
 func (c content) slice(start, end int) content {
-	return content{c.ids[start:end], c.offsets[start:end]}
+	cut := content{ids: c.ids[start:end], offsets: c.offsets[start:end]}
+	if len(c.blanks) > 0 {
+		cut.blanks = c.blanks[start:end]
+	}
+	return cut
 }
 
 // longestFirst returns the lengths of two texts that share so much room.
