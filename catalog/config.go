@@ -41,6 +41,19 @@ func CheckConfig(t *Transform, config *Value, at diag.Place, problems *diag.List
 	return errorCount(problems) == before
 }
 
+// CheckObject checks a map within a configuration against fields, as CheckConfig does, and reports whether it is right. owner names it
+// in problems; a missing key is at the place at.
+func CheckObject(v *Value, at diag.Place, owner string, fields []Field, problems *diag.List) bool {
+	c := checker{transform: &Transform{}, problems: problems}
+	before := errorCount(problems)
+	if v != nil && v.Data != nil && !isMap(v) {
+		c.wrong(v, owner, "a map")
+	} else {
+		c.object(v, at, owner, fields, nil, false)
+	}
+	return errorCount(problems) == before
+}
+
 func errorCount(problems *diag.List) int {
 	n := 0
 	for _, p := range problems.Problems {

@@ -171,10 +171,13 @@ func (l *Lowering) connectorConfig(fields []Field) (config map[string]any, ok bo
 }
 
 // report adds err to the problems: a *Problem at the place of its key, anything else at the transform.
-func (l *Lowering) report(err error) {
+func (l *Lowering) report(err error) { l.Report(l.Config, err) }
+
+// Report adds err to the problems: a *Problem at the place of its key within config, anything else at the transform.
+func (l *Lowering) Report(config *Value, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			l.report(e)
+			l.Report(config, e)
 		}
 		return
 	}
@@ -183,7 +186,7 @@ func (l *Lowering) report(err error) {
 		p = &Problem{Code: diag.BadFile, Text: err.Error()}
 	}
 	at := l.Place
-	if v := l.Config.Get(p.Key); v != nil {
+	if v := config.Get(p.Key); v != nil {
 		at = v.Place
 	}
 	l.Problems.Errorf(at, p.Code, "%s", p.Text).Hint = p.Hint

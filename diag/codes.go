@@ -65,4 +65,9 @@ const (
 	OverThreshold   Code = "LT0703" // more errors than error_handling allows
 	OverLimit       Code = "LT0704" // a named limit was passed
 	Internal        Code = "LT0799" // a fault of leat's
+
+	// Models: 08xx.
+	BadModel   Code = "LT0801" // a model package that cannot be used
+	NoRuntime  Code = "LT0802" // the runtime that models need is not there
+	WrongInput Code = "LT0803" // a column that does not fit what a model takes
 )

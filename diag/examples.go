@@ -255,4 +255,25 @@ pipeline:
 	{OverThreshold, "More rows failed than error_handling allows", ""},
 	{OverLimit, "A named limit was passed", ""},
 	{Internal, "A fault of leat's", ""},
+	{BadModel, "A model package that cannot be used", `
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [{text: fine}]}
+    - type: RunInference
+      config:
+        model_handler: {type: ONNXModelHandler, config: {model: no-such-model.onnx}}
+`},
+	{NoRuntime, "The runtime that models need is not there", ""},
+	{WrongInput, "A column that does not fit what a model takes", `
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [{Type: L, Torque: 40.1}]}
+    - type: RunInference
+      config:
+        model_handler: {type: HuggingFacePipelineModelHandler, config: {model: machine-failure}}
+`},
 }

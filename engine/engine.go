@@ -21,8 +21,10 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/infer"
 	"github.com/leat-project/leat/kernel"
 	"github.com/leat-project/leat/plan"
+	"github.com/leat-project/leat/task"
 )
 
 // Options say how to run. The zero Options are ready for use.
@@ -32,6 +34,7 @@ type Options struct {
 	TempDir     string // for spilled state; "": the system's
 	BatchRows   int    // rows of a batch at the most; 0: DefaultBatchRows
 	Progress    *Progress
+	Models      infer.Opener             // of the runtimes that models need; nil: a plan with a model fails
 	Log         func(level, text string) // takes what LogForTesting prints; nil: dropped
 }
 
@@ -110,6 +113,8 @@ type node struct {
 
 	reader catalog.Reader // of a source
 	caller catalog.Caller // of a call
+
+	predictor *task.Predictor // of a prediction
 
 	writer    catalog.Writer // of a sink
 	committed *catalog.Written
@@ -224,6 +229,8 @@ func (r *run) bind(ctx context.Context, n *node) error {
 		var err error
 		n.caller, err = c.Caller(op.Config)
 		return err
+	case *plan.Infer:
+		return r.openPredictor(ctx, n, op)
 	case *plan.Aggregate:
 		n.agg = kernel.NewAggregation(op, r.plan.Port(n.In[0]), &n.Out[0])
 		for range r.opts.Parallelism {
@@ -278,6 +285,9 @@ func (r *run) close() error {
 		}
 		if n.writer != nil && n.committed == nil {
 			errs = append(errs, n.writer.Abort())
+		}
+		if n.predictor != nil {
+			errs = append(errs, n.predictor.Close())
 		}
 		if n.spill != nil {
 			errs = append(errs, n.spill.Close())

@@ -166,15 +166,7 @@ func (s *base) emitInBatches(ctx context.Context, b *column.Batch) error {
 	most := s.w.run.opts.BatchRows
 	for from := 0; from < b.N; from += most {
 		to := min(from+most, b.N)
-		part := *b
-		part.N = to - from
-		part.Cols = make([]*column.Vector, len(b.Cols))
-		for i, c := range b.Cols {
-			part.Cols[i] = column.Slice(c, from, to)
-		}
-		part.Rows = b.Rows[from:to]
-		part.Times, part.Starts, part.Ends = cut(b.Times, from, to), cut(b.Starts, from, to), cut(b.Ends, from, to)
-		if err := s.w.emit(ctx, s.n, 0, &part); err != nil {
+		if err := s.w.emit(ctx, s.n, 0, sliceBatch(b, from, to)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/leat-project/leat/plan"
+	"github.com/leat-project/leat/task"
 )
 
 // Progress tells how far a run is. It may be read at any time; the zero Progress belongs to a run not yet begun.
@@ -24,6 +25,7 @@ type NodeProgress struct {
 	Done      int64  // of a source: how much of Total is read
 	Total     int64  // in the source's unit; -1: not known
 	Finished  bool
+	Model     *task.Metrics // of a prediction; nil: not one
 }
 
 // counters are a node's figures, written by all workers.
@@ -33,6 +35,7 @@ type counters struct {
 	errors   atomic.Int64
 	finished atomic.Bool
 	progress func() (done, total int64) // of a source, set before the workers start
+	model    func() task.Metrics        // of a prediction, likewise
 }
 
 func (p *Progress) init(pl *plan.Plan) {
@@ -53,6 +56,13 @@ func (p *Progress) setSource(id int, progress func() (int64, int64)) {
 	p.nodes[id].progress = progress
 }
 
+// setModel tells how to ask a prediction what it has done.
+func (p *Progress) setModel(id int, metrics func() task.Metrics) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes[id].model = metrics
+}
+
 // Snapshot returns the figures of all nodes, in the order of the plan.
 func (p *Progress) Snapshot() []NodeProgress {
 	p.mu.Lock()
@@ -63,6 +73,10 @@ func (p *Progress) Snapshot() []NodeProgress {
 			Rows: c.rows.Load(), Errors: c.errors.Load(), Total: -1, Finished: c.finished.Load()}
 		if c.progress != nil {
 			n.Done, n.Total = c.progress()
+		}
+		if c.model != nil {
+			m := c.model()
+			n.Model = &m
 		}
 		out = append(out, n)
 	}

@@ -52,6 +52,8 @@ func newWorker(r *run, id int) (*worker, error) {
 			w.steps[i] = &mergeStep{base: base}
 		case *plan.Call:
 			w.steps[i] = &callStep{base: base, arg: kernel.Compile(op.Arg, base.in.Schema)}
+		case *plan.Infer:
+			w.steps[i] = newInferStep(base, op)
 		case *plan.Aggregate:
 			w.steps[i] = &aggregateStep{base: base, table: n.tables[id]}
 		}

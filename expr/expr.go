@@ -164,6 +164,68 @@ func (e *Expr) Fields() (names []string, all bool) {
 	return names, all
 }
 
+// Parts returns which fields of the nested row called name e reads, as in name.part and name["part"]; whole is true where it
+// may read all of them.
+func (e *Expr) Parts(name string) (parts []string, whole bool) {
+	nested := map[*Expr]bool{} // reads of the field that a part is taken of
+	e.Walk(func(n *Expr) {
+		switch {
+		case n.Op == OpRow, n.Op == OpField && n.Name == name && !nested[n]:
+			whole = true
+		case len(n.Args) > 0 && n.Args[0] != nil && n.Args[0].Op == OpField && n.Args[0].Name == name:
+			if n.Op == OpAttr {
+				parts, nested[n.Args[0]] = append(parts, n.Name), true
+			} else if key, ok := constantKey(n); ok {
+				parts, nested[n.Args[0]] = append(parts, key), true
+			}
+		}
+	})
+	return parts, whole
+}
+
+// Within returns e, an expression over the fields of a row, as one over rows that hold such a row in the given field.
+func (e *Expr) Within(field column.Field) *Expr {
+	if e == nil {
+		return nil
+	}
+	switch e.Op {
+	case OpField:
+		return &Expr{Op: OpAttr, Name: e.Name, Type: e.Type, Start: e.Start, End: e.End, Args: []*Expr{FieldRef(field)}}
+	case OpRow:
+		return FieldRef(field)
+	}
+	out := *e
+	out.Args = make([]*Expr, len(e.Args))
+	for i, a := range e.Args {
+		out.Args[i] = a.Within(field)
+	}
+	out.Keywords = append([]Keyword(nil), e.Keywords...)
+	for i := range out.Keywords {
+		out.Keywords[i].Arg = e.Keywords[i].Arg.Within(field)
+	}
+	if e.Comp != nil {
+		clauses := append([]Clause(nil), e.Comp.Clauses...)
+		for i, c := range e.Comp.Clauses {
+			clauses[i].Iter = c.Iter.Within(field)
+			clauses[i].Conds = make([]*Expr, len(c.Conds))
+			for k, cond := range c.Conds {
+				clauses[i].Conds[k] = cond.Within(field)
+			}
+		}
+		out.Comp = &Comp{Clauses: clauses}
+	}
+	return &out
+}
+
+// constantKey returns the key of an index that is a constant string.
+func constantKey(n *Expr) (string, bool) {
+	if n.Op != OpIndex || len(n.Args) != 2 || n.Args[1] == nil || n.Args[1].Op != OpLit {
+		return "", false
+	}
+	key, ok := n.Args[1].Value.(string)
+	return key, ok
+}
+
 // FieldRef returns an expression that reads a field.
 func FieldRef(f column.Field) *Expr { return &Expr{Op: OpField, Name: f.Name, Type: f.Type} }
 

@@ -143,3 +143,13 @@ var ErrCrashed = errors.New("the process that ran the model has died")
 
 // MaxTensorBytes is the most that the inputs, or the outputs, of one run may take together.
 const MaxTensorBytes int64 = 1 << 31
+
+// Need is what a runtime has to offer.
+type Need struct {
+	Provider string // an execution provider; "" and cpu: any runtime will do
+	Isolated bool   // in a process of its own
+	Fallback bool   // a runtime without the provider will do
+}
+
+// Opener gives a runtime that offers what is needed: the same one for the same need. Who opened the opener closes its runtimes.
+type Opener func(ctx context.Context, n Need) (Runtime, error)

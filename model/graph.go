@@ -83,6 +83,7 @@ type Graph struct {
 	Opsets   map[string]int64 // by domain, "ai.onnx" for ONNX's own
 	Ops      []string         // the operators that it uses, in all its graphs, sorted
 	External []string         // files that hold its weights, relative to its own, sorted
+	Classes  []string         // the class labels that a classifier of ai.onnx.ml holds, integers as text
 	Producer string
 	Metadata map[string]string
 }
@@ -283,18 +284,45 @@ func (r *graphReader) node(b []byte, depth int) error {
 	})
 }
 
-// attribute looks for tensors and graphs within an attribute.
+// attribute looks for tensors and graphs within an attribute, and for the labels of classes.
 func (r *graphReader) attribute(b []byte, depth int) error {
-	return eachField(b, func(f protoField) error {
+	var name string
+	var labels []string
+	err := eachField(b, func(f protoField) error {
 		switch f.num {
+		case 1:
+			name = string(f.bytes)
 		case 5, 10:
 			_, err := r.tensor(f.bytes)
 			return err
 		case 6, 11:
 			return r.graphProto(f.bytes, depth+1)
+		case 8:
+			labels = appendInts(labels, f)
+		case 9:
+			labels = append(labels, string(f.bytes))
 		}
 		return nil
 	})
+	if strings.HasPrefix(name, "classlabels_") && len(labels) > 0 {
+		r.graph.Classes = labels
+	}
+	return err
+}
+
+// appendInts appends the numbers of a repeated field, packed or not, as text.
+func appendInts(to []string, f protoField) []string {
+	if f.bytes == nil {
+		return append(to, fmt.Sprint(int64(f.number)))
+	}
+	for b := f.bytes; len(b) > 0; {
+		n, size := protowire.ConsumeVarint(b)
+		if size < 0 {
+			return to
+		}
+		to, b = append(to, fmt.Sprint(int64(n))), b[size:]
+	}
+	return to
 }
 
 // tensor reads a TensorProto's name, and where it keeps its data.

@@ -130,6 +130,23 @@ func (b *Builder) Aggregate(in Ref, keys []string, aggs []Agg) *Node {
 	return b.add(&Aggregate{Keys: keys, Aggs: aggs}, []Ref{in}, main)
 }
 
+// Infer adds a prediction of that type for each row.
+func (b *Builder) Infer(in Ref, op *Infer, prediction column.Type) *Node {
+	from := b.Plan.Port(in).Schema
+	schema := append(column.Schema{}, from...)
+	return b.step(op, in, append(schema, op.field(from, prediction)))
+}
+
+// field is the field that a prediction adds to rows of that schema.
+func (op *Infer) field(in column.Schema, prediction column.Type) column.Field {
+	example := column.RowOf(in)
+	if op.Example != nil {
+		example = op.Example.Type
+	}
+	return column.Field{Name: op.Tag, Type: column.RowOf(column.Schema{
+		{Name: "example", Type: example}, {Name: "inference", Type: prediction}, {Name: "model_id", Type: column.StringType}})}
+}
+
 // Merge adds the union of inputs with equal schemas. With one input it adds nothing.
 func (b *Builder) Merge(in ...Ref) Ref {
 	if len(in) == 1 {

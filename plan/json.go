@@ -140,6 +140,22 @@ func opJSON(n *Node) map[string]any {
 		return map[string]any{"keys": op.Keys, "aggs": aggs}
 	case *Call:
 		return map[string]any{"connector": op.Connector, "config": configJSON(op.Config), "arg": exprJSON(op.Arg)}
+	case *Infer:
+		out := map[string]any{"task": op.Task, "model": op.Model, "config": configJSON(op.Config), "tag": op.Tag}
+		inputs := make([]any, len(op.Inputs))
+		for i, e := range op.Inputs {
+			if e != nil {
+				inputs[i] = exprJSON(e)
+			}
+		}
+		out["inputs"] = inputs
+		if op.Example != nil {
+			out["example"] = exprJSON(op.Example)
+		}
+		if op.Ordered {
+			out["keys"] = op.Keys
+		}
+		return out
 	}
 	return map[string]any{}
 }

@@ -109,6 +109,19 @@ type (
 		Keys []string // fields of the input
 		Aggs []Agg
 	}
+	// Infer predicts each row by a model. The main port's schema is the input's and the field Tag, a row of example,
+	// inference and model_id. Ports: main, errors.
+	Infer struct {
+		Task   string         // as package task names it
+		Model  string         // the package: a folder, an .onnx file, or a model that comes with leat
+		Config map[string]any // of the task, of the session, and of batches
+		Inputs []*expr.Expr   // the task's inputs, in its order; nil where an optional one is not given
+		Tag    string
+		// Example stands under "example"; nil: the whole row, as far as it is read.
+		Example *expr.Expr
+		Keys    []string // of a model with a state: it is kept for each key; none: one key
+		Ordered bool     // the model has a state: rows of a key are taken by event time, then by their place in the source
+	}
 	// Merge is the union of its inputs, which have the same schema. Ports: main.
 	Merge struct{}
 	// Call asks a connector once for each row and puts its answer (rows) in the row's place, as MatchAll does
@@ -139,6 +152,7 @@ func (*Window) Kind() string     { return "window" }
 func (*Aggregate) Kind() string  { return "aggregate" }
 func (*Merge) Kind() string      { return "merge" }
 func (*Call) Kind() string       { return "call" }
+func (*Infer) Kind() string      { return "infer" }
 
 // Main returns the node's main port.
 func (n *Node) Main() Ref { return Ref{Node: n.ID} }

@@ -29,7 +29,8 @@ func Prune(p *Plan) {
 // need is which fields of a port are read.
 type need struct {
 	all    bool
-	fields map[string]bool
+	fields map[string]bool            // read as a whole
+	parts  map[string]map[string]bool // of nested rows, of which only parts are read
 }
 
 func (n *need) add(names ...string) {
@@ -41,23 +42,63 @@ func (n *need) add(names ...string) {
 	}
 }
 
+// addPart notes that one field of the nested row called name is read.
+func (n *need) addPart(name, part string) {
+	if n.parts == nil {
+		n.parts = map[string]map[string]bool{}
+	}
+	if n.parts[name] == nil {
+		n.parts[name] = map[string]bool{}
+	}
+	n.parts[name][part] = true
+}
+
 func (n *need) join(m need) {
 	n.all = n.all || m.all
 	for name := range m.fields {
 		n.add(name)
 	}
+	for name := range m.parts {
+		n.pass(name, m, name)
+	}
+}
+
+// pass notes that the field called name goes on as the field of m called as, and is read as far as that is.
+func (n *need) pass(name string, m need, as string) {
+	if m.all || m.fields[as] {
+		n.add(name)
+	}
+	for part := range m.parts[as] {
+		n.addPart(name, part)
+	}
 }
 
 func (n *need) exprs(exprs ...*expr.Expr) {
 	for _, e := range exprs {
+		if e == nil {
+			continue
+		}
 		names, all := e.Fields()
-		n.add(names...)
 		n.all = n.all || all
+		for _, name := range names {
+			parts, whole := e.Parts(name)
+			if whole {
+				n.add(name)
+			}
+			for _, part := range parts {
+				n.addPart(name, part)
+			}
+		}
 	}
 }
 
-// has reports whether the field called name is read.
-func (n *need) has(name string) bool { return n.all || n.fields[name] }
+// has reports whether the field called name, or a part of it, is read.
+func (n *need) has(name string) bool { return n.all || n.fields[name] || len(n.parts[name]) > 0 }
+
+// hasPart reports whether that field of the nested row called name is read.
+func (n *need) hasPart(name, part string) bool {
+	return n.all || n.fields[name] || n.parts[name][part]
+}
 
 type usage struct {
 	plan    *Plan
@@ -121,7 +162,11 @@ func (u *usage) visit(n *Node) {
 		reads.join(u.needs[n.ID][0])
 	case *Map:
 		for i, e := range op.Exprs {
-			if u.computes(n, op, i) {
+			switch {
+			case !u.computes(n, op, i):
+			case e.Op == expr.OpField:
+				reads.pass(e.Name, u.needs[n.ID][0], n.Out[0].Schema[i].Name)
+			default:
 				reads.exprs(e)
 			}
 		}
@@ -148,10 +193,22 @@ func (u *usage) visit(n *Node) {
 		}
 	case *Call:
 		reads.exprs(op.Arg)
+	case *Infer:
+		u.visitInfer(n, op, &reads)
 	}
 	for _, in := range n.In {
 		u.needs[in.Node][in.Port].join(reads)
 	}
+}
+
+// visitInfer notes what a prediction reads: its inputs, the fields that are read after it, and where the example is, all.
+func (u *usage) visitInfer(n *Node, op *Infer, reads *need) {
+	reads.exprs(op.Inputs...)
+	reads.exprs(op.Example)
+	reads.add(op.Keys...)
+	after := u.needs[n.ID][0]
+	reads.join(after)
+	reads.all = reads.all || op.Example == nil && after.hasPart(op.Tag, "example")
 }
 
 // harmless reports whether an expression cannot fail.
@@ -168,7 +225,7 @@ func (u *usage) rebuild(n *Node) {
 		out[0] = keep(n.Out[0].Schema, u.needs[n.ID][0].has)
 		return
 	case *Map:
-		out[0] = keep(n.Out[0].Schema, func(name string) bool { return u.computes(n, op, n.Out[0].Schema.Index(name)) })
+		out[0] = u.mapped(n, op)
 	case *Filter, *AssignTime, *Window, *Merge:
 		out[0] = u.schema(n.In[0])
 	case *Explode:
@@ -178,10 +235,31 @@ func (u *usage) rebuild(n *Node) {
 		for i := range op.Outputs {
 			out[i] = u.schema(n.In[0])
 		}
+	case *Infer:
+		in, tag := u.schema(n.In[0]), n.Out[0].Schema[len(n.Out[0].Schema)-1]
+		out[0] = append(append(column.Schema{}, in...), op.field(in, tag.Type.Fields[1].Type))
 	}
 	if e, ok := n.Errors(); ok && len(n.In) == 1 {
 		out[e.Port] = ErrorSchema(column.RowOf(u.schema(n.In[0])))
 	}
+}
+
+// mapped is the schema of a map without the fields that are not read. A field that is passed on has the type that it has before.
+func (u *usage) mapped(n *Node, m *Map) column.Schema {
+	out := column.Schema{}
+	for i, f := range n.Out[0].Schema {
+		if !u.computes(n, m, i) {
+			continue
+		}
+		if e := m.Exprs[i]; e.Op == expr.OpField && f.Type.Kind == column.Row {
+			before, now := u.plan.Port(n.In[0]).Schema, u.schema(n.In[0])
+			if was, is := before.Index(e.Name), now.Index(e.Name); was >= 0 && is >= 0 && before[was].Type.Equal(f.Type) {
+				f.Type = now[is].Type
+			}
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // computes reports whether field i of a map is still computed.

@@ -145,8 +145,25 @@ func (n *Node) does(p *Plan) string {
 		return op.text()
 	case *Call:
 		return op.Connector + "(" + exprText(op.Arg) + ")"
+	case *Infer:
+		return op.text()
 	}
 	return ""
+}
+
+// text prints a prediction: the task, the model, and what feeds it.
+func (op *Infer) text() string {
+	inputs := make([]string, 0, len(op.Inputs))
+	for _, e := range op.Inputs {
+		if e != nil {
+			inputs = append(inputs, exprText(e))
+		}
+	}
+	s := op.Tag + " = " + op.Task + " " + op.Model + "(" + strings.Join(inputs, ", ") + ")"
+	if op.Ordered {
+		s += " by " + strings.Join(append([]string{}, op.Keys...), ", ")
+	}
+	return s
 }
 
 // text prints a map: "*" for fields that are passed on under their names.

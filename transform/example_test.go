@@ -16,6 +16,7 @@ import (
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/engine"
 	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/infer/infertest"
 	"github.com/leat-project/leat/pipeline"
 	"github.com/leat-project/leat/plan"
 )
@@ -34,6 +35,9 @@ func TestExamples(t *testing.T) {
 			example := catalog.LookUp(name).Example
 			want, compared := expectedRows(example)
 			for _, o := range []engine.Options{{Parallelism: 1, BatchRows: 1}, {Parallelism: 4, BatchRows: 4096}} {
+				if strings.Contains(example, "RunInference") {
+					o.Models = infertest.Opener(t)
+				}
 				if !compared {
 					if _, err := engine.Run(context.Background(), compile(t, example), o); err != nil {
 						t.Error(err)

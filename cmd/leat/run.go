@@ -24,6 +24,7 @@ type runFlags struct {
 	tempDir     string
 	logFormat   string
 	cpuProfile  string
+	offline     bool
 }
 
 func newRun(g *global) *cobra.Command {
@@ -51,6 +52,7 @@ All it has to say goes to standard error.`,
 	cmd.Flags().StringVar(&flags.tempDir, "temp-dir", "", "the `folder` for spilled state (default: the system's)")
 	cmd.Flags().StringVar(&flags.logFormat, "log-format", "text", "text, or json: one object for each event")
 	cmd.Flags().StringVar(&flags.cpuProfile, "cpu-profile", "", "write a profile of the run to this `file`, for go tool pprof")
+	cmd.Flags().BoolVar(&flags.offline, "offline", false, "download nothing: a pipeline with models needs their runtime to be installed")
 	fixedValues(cmd, "log-format", "text", "json")
 	return cmd
 }
@@ -81,6 +83,9 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 		return err
 	}
 	defer stopProfile()
+	models, closeModels := newRuntimes(log, flags.offline, options.MemoryLimit)
+	defer closeModels()
+	options.Models = models.Open
 	return execute(ctx, p, src, options, log)
 }
 
@@ -99,7 +104,7 @@ func execute(ctx context.Context, p *plan.Plan, src *source, o engine.Options, l
 		log.interrupted(result)
 		return exit(exitInterrupted)
 	}
-	log.failure(problemOf(err, src), result)
+	log.failure(problemOf(asFailure(err), src), result)
 	return exit(exitFailed)
 }
 

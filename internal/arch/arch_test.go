@@ -25,7 +25,7 @@ var fences = map[string][]string{
 	"golang.org/x/term":               {"cmd"},
 	"github.com/parquet-go":           {"connector/parquet"},
 	"github.com/hamba/avro":           {"connector/avro"},
-	module + "/infer/onnx":            {"cmd/leat", "cmd/internal"},
+	module + "/infer/onnx":            {"infer/local", "cmd/leat"},
 	"github.com/ebitengine/purego":    {"infer/onnx"},
 	"google.golang.org/protobuf":      {"model"},
 	"C":                               {},

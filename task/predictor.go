@@ -1,0 +1,252 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"sync/atomic"
+	"time"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/infer"
+	"github.com/leat-project/leat/model"
+)
+
+// Predictor is a task bound to a model and, once started, to its sessions. It may then be used by many goroutines at once.
+type Predictor struct {
+	Bound
+	Task     *Task
+	Package  *model.Package
+	Settings Settings
+	ModelID  string // what predictions say of their model
+
+	batch    int // items of one run at the most
+	sessions []infer.Session
+	metrics  metrics
+}
+
+// Open binds the named task to the package that ref names. config is plain data: the task's own fields, and those of Fields.
+// It reads the package's files and needs no runtime. A *catalog.Problem names the key at fault.
+func Open(name, ref string, config map[string]any) (*Predictor, error) {
+	t := LookUp(name)
+	if t == nil {
+		return nil, &catalog.Problem{Key: "task", Code: diag.BadValue, Text: fmt.Sprintf("no task is named %q", name),
+			Hint: diag.DidYouMean(name, "tasks", Names())}
+	}
+	settings, err := settingsOf(config)
+	if err != nil {
+		return nil, err
+	}
+	p, err := model.Open(ref, model.Options{File: settings.File, DType: settings.DType})
+	if err != nil {
+		problem := &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+		var missing *model.NotFound
+		if errors.As(err, &missing) {
+			problem.Hint = missing.Hint()
+		}
+		return nil, problem
+	}
+	bound, err := t.Bind(&Setup{Package: p, Config: config})
+	if err != nil {
+		var problem *catalog.Problem
+		if errors.As(err, &problem) {
+			return nil, err
+		}
+		return nil, &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+	}
+	id, err := p.ShortID()
+	if err != nil {
+		return nil, &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+	}
+	predictor := &Predictor{Bound: bound, Task: t, Package: p, Settings: settings, ModelID: id}
+	predictor.batch, err = predictor.batchSize()
+	return predictor, err
+}
+
+// batchSize is how many items one run takes: what is asked for, as far as the model allows.
+func (p *Predictor) batchSize() (int, error) {
+	size := p.Settings.MaxBatch
+	if size == 0 {
+		size = max(p.Task.Batch, 0)
+	}
+	if size == 0 {
+		size = DefaultBatch
+	}
+	if most := p.MaxBatch(); most > 0 {
+		size = min(size, most)
+	}
+	if p.Settings.BatchVariant {
+		return size, nil
+	}
+	for _, role := range p.Roles() {
+		g, err := p.Package.Graph(role)
+		if err != nil {
+			return 0, &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+		}
+		if g.Quantised() {
+			return 1, nil // what a row gets would depend on the rows beside it
+		}
+	}
+	return size, nil
+}
+
+// Start loads the sessions and runs each once, so that the first row does not wait for what is made on first use.
+func (p *Predictor) Start(ctx context.Context, open infer.Opener, log func(level, text string)) error {
+	if open == nil {
+		return errors.New("models cannot be run here: there is no runtime")
+	}
+	runtime, err := open(ctx, p.Settings.need())
+	if err != nil {
+		return err
+	}
+	options := p.Settings.Session
+	options.Log = log
+	for _, role := range p.Roles() {
+		g, err := p.Package.Graph(role)
+		if err != nil {
+			return err
+		}
+		source := infer.Source{Name: p.Package.Name, Path: g.Path, Bytes: g.Bytes}
+		session, err := runtime.Load(ctx, source, options)
+		if err != nil {
+			return errors.Join(err, p.Close())
+		}
+		p.sessions = append(p.sessions, session)
+	}
+	return p.warm(ctx)
+}
+
+// Warmer is a Bound that can make rows up to warm its sessions with.
+type Warmer interface {
+	Warm() *Rows
+}
+
+func (p *Predictor) warm(ctx context.Context) error {
+	w, ok := p.Bound.(Warmer)
+	if !ok {
+		return nil
+	}
+	_, _, _, err := p.Predict(ctx, w.Warm())
+	p.metrics = metrics{}
+	return err
+}
+
+// Close frees the sessions.
+func (p *Predictor) Close() error {
+	var errs []error
+	for _, s := range p.sessions {
+		errs = append(errs, s.Close())
+	}
+	p.sessions = nil
+	return errors.Join(errs...)
+}
+
+// ChunkRows is how many rows are best given to Predict at once: more take memory, fewer leave batches unfilled.
+func (p *Predictor) ChunkRows() int { return max(p.Task.Pool, 1) * p.batch }
+
+// Predict predicts rows. It returns the predictions of the rows that have one, in their order, the numbers of those rows,
+// and the rows that failed. err is a failure of the run as a whole: the context's, or a session that is closed.
+func (p *Predictor) Predict(ctx context.Context, rows *Rows) (predictions *column.Vector, ok []int32, failures []Failure, err error) {
+	start := time.Now()
+	work, failures := p.Split(rows)
+	p.metrics.split.Add(int64(time.Since(start)))
+	failed := map[int32]error{}
+	for _, f := range failures {
+		failed[f.Row] = f.Err
+	}
+	rowOf := work.Rows()
+	items := make([]int32, len(rowOf))
+	for i := range items {
+		items[i] = int32(i)
+	}
+	sort.SliceStable(items, func(a, b int) bool { return work.Length(int(items[a])) < work.Length(int(items[b])) })
+	for batch := range slices.Chunk(items, p.batch) {
+		if err := p.runBatch(ctx, work, batch, failed); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	start = time.Now()
+	defer func() { p.metrics.join.Add(int64(time.Since(start))) }()
+	ok = make([]int32, 0, rows.N)
+	failures = failures[:0]
+	for i := range int32(rows.N) {
+		if err, bad := failed[i]; bad {
+			failures = append(failures, Failure{Row: i, Err: err})
+		} else {
+			ok = append(ok, i)
+		}
+	}
+	p.metrics.rows.Add(int64(len(ok)))
+	p.metrics.failed.Add(int64(len(failures)))
+	predictions, err = work.Join(ok)
+	return predictions, ok, failures, err
+}
+
+// runBatch predicts a batch. Where that fails its items are predicted one by one, so that only those fail that have to; a
+// process that has died is not asked again.
+func (p *Predictor) runBatch(ctx context.Context, work Work, batch []int32, failed map[int32]error) error {
+	start := time.Now()
+	err := work.Predict(ctx, p.sessions, batch)
+	p.metrics.run(len(batch), time.Since(start))
+	var single ItemErrors
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &single):
+		for item, err := range single {
+			failed[work.Rows()[item]] = err
+		}
+		return nil
+	case len(batch) == 1 || errors.Is(err, infer.ErrCrashed):
+		for _, item := range batch {
+			failed[work.Rows()[item]] = err
+		}
+		return nil
+	}
+	for _, item := range batch {
+		if err := p.runBatch(ctx, work, []int32{item}, failed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// metrics are written by all goroutines that predict.
+type metrics struct {
+	rows, failed, runs, items, largest atomic.Int64
+	split, predict, join               atomic.Int64 // nanoseconds
+}
+
+func (m *metrics) run(items int, took time.Duration) {
+	m.runs.Add(1)
+	m.items.Add(int64(items))
+	m.predict.Add(int64(took))
+	for {
+		n := m.largest.Load()
+		if int64(items) <= n || m.largest.CompareAndSwap(n, int64(items)) {
+			return
+		}
+	}
+}
+
+// Metrics is what a predictor has done so far. Times are sums over all goroutines.
+type Metrics struct {
+	Rows, Failed int64
+	Runs, Items  int64 // Items / Runs is the mean size of a batch
+	Largest      int64 // batch, in items
+	// Preprocess is the time to split rows into items; Inference that of the runs; Postprocess that to join items.
+	Preprocess, Inference, Postprocess time.Duration
+}
+
+// Metrics may be asked at any time.
+func (p *Predictor) Metrics() Metrics {
+	m := &p.metrics
+	return Metrics{Rows: m.rows.Load(), Failed: m.failed.Load(), Runs: m.runs.Load(), Items: m.items.Load(), Largest: m.largest.Load(),
+		Preprocess: time.Duration(m.split.Load()), Inference: time.Duration(m.predict.Load()), Postprocess: time.Duration(m.join.Load())}
+}

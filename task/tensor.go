@@ -1,0 +1,346 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/infer"
+	"github.com/leat-project/leat/model"
+)
+
+// Tensor runs any model: columns go to inputs by name, outputs come back by name.
+var Tensor = add(Task{
+	Name:    "tensor",
+	Summary: "Runs any model on tensors: columns feed its inputs by name, its outputs come back by name.",
+	Doc: `
+Takes a column for each input of the graph, by the input's name unless "inputs" says otherwise. Where the first axis of an input is dynamic or 1, it is the batch: a row gives the rest of the
+shape, as a number, as lists nested like the shape, or as one flat list of all its numbers. An input of one axis besides the batch may also be fed by several columns, a number each:
+"inputs: {x: [a, b, c]}". A model without a batch axis runs row by row.
+
+A prediction is a row with a field for each output. Numbers become floats or integers of 64 bits, tensors nested lists, maps maps whose keys are strings.
+`,
+	Source: "https://onnx.ai/onnx/repo-docs/IR.html",
+	Fields: []catalog.Field{
+		{Name: "outputs", Type: catalog.TextList, Doc: "The outputs that are computed; by default all."},
+	},
+	Batch: 256,
+	Bind:  bindTensor,
+})
+
+// tensorModel is a graph that is fed from columns.
+type tensorModel struct {
+	graph   *model.GraphFile
+	inputs  []Input
+	feeds   []*feed
+	yields  []*yield
+	outputs []int
+	batched bool
+	buffers sync.Pool
+}
+
+func bindTensor(s *Setup) (Bound, error) {
+	g, err := s.Package.Graph(model.ModelRole)
+	if err != nil {
+		return nil, err
+	}
+	m := &tensorModel{graph: g}
+	for i := range g.Inputs {
+		in := &g.Inputs[i]
+		if err := m.addInput(in, slices.Repeat([]string{in.Name}, columnsOf(s.Config, in.Name)), nil); err != nil {
+			return nil, err
+		}
+	}
+	return m, m.chooseOutputs(s)
+}
+
+// columnsOf returns how many columns the configuration names for an input.
+func columnsOf(config map[string]any, input string) int {
+	if inputs, ok := config["inputs"].(map[string]any); ok {
+		if list, ok := inputs[input].([]any); ok {
+			return max(1, len(list))
+		}
+	}
+	return 1
+}
+
+// addInput feeds an input of the graph from so many columns. names are those of the columns in errors; nil: the input's.
+func (m *tensorModel) addInput(in *model.ValueInfo, columns, names []string) error {
+	cols := make([]int, len(columns))
+	for i := range columns {
+		cols[i] = len(m.inputs) + i
+	}
+	f, err := newFeed(in, cols, names)
+	if err != nil {
+		return err
+	}
+	m.feeds = append(m.feeds, f)
+	for _, name := range columns {
+		m.inputs = append(m.inputs, Input{Name: name, Kinds: f.kinds(), Doc: in.String()})
+	}
+	m.batched = true
+	for _, f := range m.feeds {
+		m.batched = m.batched && f.batched
+	}
+	if !m.batched {
+		for _, f := range m.feeds { // all of the shape is the row's
+			f.batched, f.item = false, f.info.Shape
+		}
+	}
+	return nil
+}
+
+func (m *tensorModel) chooseOutputs(s *Setup) error {
+	wanted := textList(s.Config["outputs"])
+	for _, name := range wanted {
+		if m.graph.Output(name) == nil {
+			return &catalog.Problem{Key: "outputs", Code: diag.BadValue, Text: fmt.Sprintf("the graph has no output %q", name),
+				Hint: diag.DidYouMean(name, "outputs", names(m.graph.Outputs))}
+		}
+	}
+	for i := range m.graph.Outputs {
+		out := &m.graph.Outputs[i]
+		if len(wanted) == 0 || slices.Contains(wanted, out.Name) {
+			m.outputs = append(m.outputs, i)
+			m.yields = append(m.yields, newYield(out, m.batched))
+		}
+	}
+	if len(m.outputs) == 0 {
+		return errors.New("the graph has no outputs")
+	}
+	return nil
+}
+
+func names(values []model.ValueInfo) []string {
+	var out []string
+	for i := range values {
+		out = append(out, values[i].Name)
+	}
+	return out
+}
+
+// textList reads a string or a list of strings.
+func textList(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		var out []string
+		for _, e := range v {
+			out = append(out, fmt.Sprint(e))
+		}
+		return out
+	}
+	return nil
+}
+
+func (m *tensorModel) Inputs() []Input { return m.inputs }
+func (m *tensorModel) Roles() []string { return []string{model.ModelRole} }
+
+func (m *tensorModel) MaxBatch() int {
+	if !m.batched {
+		return 1
+	}
+	return fixedBatch(m.graph.Graph)
+}
+
+func (m *tensorModel) Output() column.Type {
+	fields := column.Schema{}
+	for _, y := range m.yields {
+		fields = append(fields, column.Field{Name: y.info.Name, Type: y.typ})
+	}
+	return column.RowOf(fields)
+}
+
+func (m *tensorModel) Split(rows *Rows) (Work, []Failure) {
+	w, failures := m.split(rows)
+	return w, failures
+}
+
+// tensorWork is rows as they are: an item is a row.
+type tensorWork struct {
+	m       *tensorModel
+	in      *Rows
+	rows    []int32
+	shapes  [][][]int64 // by item and feed; nil where all items are alike
+	results []*results
+}
+
+func (m *tensorModel) split(rows *Rows) (*tensorWork, []Failure) {
+	w := &tensorWork{m: m, in: rows, rows: make([]int32, 0, rows.N)}
+	var failures []Failure
+	for i := range rows.N {
+		shapes, err := m.shapes(rows, i)
+		if err != nil {
+			failures = append(failures, Failure{Row: int32(i), Err: err})
+			continue
+		}
+		if shapes != nil && w.shapes == nil {
+			w.shapes = make([][][]int64, len(w.rows), rows.N)
+		}
+		w.rows = append(w.rows, int32(i))
+		if w.shapes != nil {
+			w.shapes = append(w.shapes, shapes)
+		}
+	}
+	for _, y := range m.yields {
+		w.results = append(w.results, newResults(y, len(w.rows)))
+	}
+	return w, failures
+}
+
+// shapes returns what shape row i has for each feed; nil where they are those of every row.
+func (m *tensorModel) shapes(rows *Rows, i int) ([][]int64, error) {
+	var out [][]int64
+	for k, f := range m.feeds {
+		s, err := f.shape(rows, i)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			if out == nil {
+				out = make([][]int64, len(m.feeds))
+			}
+			out[k] = s
+		}
+	}
+	return out, nil
+}
+
+func (w *tensorWork) Rows() []int32 { return w.rows }
+
+// Length puts items of like shape together.
+func (w *tensorWork) Length(item int) int {
+	if w.shapes == nil {
+		return 0
+	}
+	n := 0
+	for _, s := range w.shapes[item] {
+		n += int(max(0, infer.Elements(s)))
+	}
+	return n
+}
+
+// Predict runs the items of equal shape together.
+func (w *tensorWork) Predict(ctx context.Context, sessions []infer.Session, items []int32) error {
+	for len(items) > 0 {
+		n := 1
+		for n < len(items) && w.alike(items[0], items[n]) {
+			n++
+		}
+		if err := w.run(ctx, sessions[0], items[:n]); err != nil {
+			return err
+		}
+		items = items[n:]
+	}
+	return nil
+}
+
+func (w *tensorWork) alike(a, b int32) bool {
+	return w.shapes == nil || slices.EqualFunc(w.shapes[a], w.shapes[b], func(s, t []int64) bool { return slices.Equal(s, t) })
+}
+
+// runBuffers are the elements of the inputs of one run, kept for the next.
+type runBuffers struct{ inputs []elements }
+
+func (w *tensorWork) run(ctx context.Context, session infer.Session, items []int32) error {
+	buffers, _ := w.m.buffers.Get().(*runBuffers)
+	if buffers == nil {
+		buffers = &runBuffers{make([]elements, len(w.m.feeds))}
+	}
+	defer w.m.buffers.Put(buffers)
+	inputs := make([]infer.Value, len(w.m.feeds))
+	for k, f := range w.m.feeds {
+		e := &buffers.inputs[k]
+		e.reset(f.info.DType)
+		failed := ItemErrors{}
+		for _, item := range items {
+			if err := f.append(e, w.in, int(w.rows[item])); err != nil {
+				failed[item] = err
+			}
+		}
+		if len(failed) > 0 {
+			return w.without(ctx, session, items, failed)
+		}
+		inputs[k] = e.tensor(w.shapeOf(k, items, e.len()))
+	}
+	r, err := session.Run(ctx, inputs, w.m.outputs)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for i, v := range r.Values {
+		if err := w.results[i].take(v, items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// without runs a batch again without the items whose values do not fit.
+func (w *tensorWork) without(ctx context.Context, session infer.Session, items []int32, failed ItemErrors) error {
+	rest := slices.DeleteFunc(slices.Clone(items), func(item int32) bool { return failed[item] != nil })
+	if len(rest) > 0 {
+		err := w.run(ctx, session, rest)
+		var more ItemErrors
+		switch {
+		case errors.As(err, &more):
+			for item, err := range more {
+				failed[item] = err
+			}
+		case err != nil:
+			for _, item := range rest {
+				failed[item] = err
+			}
+		}
+	}
+	return failed
+}
+
+// shapeOf returns the shape of an input of a run.
+func (w *tensorWork) shapeOf(k int, items []int32, n int) []int64 {
+	f := w.m.feeds[k]
+	item := f.item
+	if w.shapes != nil && w.shapes[items[0]] != nil && w.shapes[items[0]][k] != nil {
+		item = w.shapes[items[0]][k]
+	} else if f.info.Shape == nil {
+		item = []int64{int64(n / len(items))}
+	} else if infer.Elements(item) < 0 { // scalars that fill the one open dimension
+		item = []int64{int64(n / len(items))}
+	}
+	if !f.batched {
+		return item
+	}
+	return append([]int64{int64(len(items))}, item...)
+}
+
+func (w *tensorWork) Join(rows []int32) (*column.Vector, error) {
+	out := &column.Vector{Type: w.m.Output(), N: len(rows)}
+	items := w.itemsOf(rows)
+	for _, r := range w.results {
+		c, err := r.column(items)
+		if err != nil {
+			return nil, err
+		}
+		out.Children = append(out.Children, c)
+	}
+	return out, nil
+}
+
+// itemsOf returns the items of rows, one each.
+func (w *tensorWork) itemsOf(rows []int32) []int32 {
+	items := make([]int32, 0, len(rows))
+	item := 0
+	for _, row := range rows {
+		for w.rows[item] < row {
+			item++
+		}
+		items = append(items, int32(item))
+	}
+	return items
+}
