@@ -59,6 +59,9 @@ func (a *addedTokens) split(text []byte, dst []word) []word {
 		if token.RightStrip {
 			end += spacesBegin(text[end:])
 		}
+		if end <= from { // within the white space that the token before took
+			continue
+		}
 		start = max(start, from)
 		if from < start {
 			dst = append(dst, word{int32(from), int32(start), noID})

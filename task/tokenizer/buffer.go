@@ -121,7 +121,8 @@ func (b *buffer) source(start, end int32) span {
 		at := b.at(int(start))
 		return span{at.start, at.start}
 	}
-	return span{b.from[start].start, b.from[end-1].end}
+	first := b.from[start].start
+	return span{first, max(first, b.from[end-1].end)}
 }
 
 // startOf is where the byte at i of the text came from. Without track it holds only for a text that was not normalised.
@@ -161,6 +162,21 @@ func (b *buffer) skip(i, n int) int {
 		i += size
 	}
 	return i
+}
+
+// cut shortens a text that a step made longer than maxNormalized, between two characters.
+func (b *buffer) cut() {
+	if len(b.text) <= maxNormalized {
+		return
+	}
+	end := maxNormalized
+	for end > 0 && !utf8.RuneStart(b.text[end]) {
+		end--
+	}
+	b.text = b.text[:end]
+	if b.track {
+		b.from = b.from[:end]
+	}
 }
 
 // isASCII reports whether a text has only bytes below 128.

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,7 +192,10 @@ func parseMerges(text json.RawMessage) ([][2]string, error) {
 		return nil, nil
 	}
 	var pairs [][2]string
-	if json.Unmarshal(text, &pairs) == nil {
+	if first := bytes.TrimLeft(text[1:], " \t\r\n"); len(first) > 0 && first[0] == '[' {
+		if err := json.Unmarshal(text, &pairs); err != nil {
+			return nil, fmt.Errorf("merges: wanted pairs of strings: %w", err)
+		}
 		return pairs, nil
 	}
 	var lines []string

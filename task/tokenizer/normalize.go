@@ -14,6 +14,7 @@ type normalizers []normalizer
 func (n normalizers) normalize(b *buffer) {
 	for _, one := range n {
 		one.normalize(b)
+		b.cut()
 	}
 }
 
@@ -208,6 +209,9 @@ func (n replace) normalize(b *buffer) {
 	b.matches = n.pattern.find(b.text, b.matches[:0])
 	b.begin()
 	for _, m := range b.matches {
+		if len(b.next) > maxNormalized {
+			break
+		}
 		if m.matched {
 			b.putString(n.content, int(m.end)-1)
 		} else {

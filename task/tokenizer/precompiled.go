@@ -17,7 +17,7 @@ const maxRuled = 6
 type precompiled struct {
 	units    []uint32
 	replaced []byte
-	ascii    bool // a rule begins with an ASCII character
+	plain    [256]bool // ASCII characters that no rule touches where another ASCII character follows
 }
 
 // newPrecompiled reads the length of the trie, the trie and the string.
@@ -41,9 +41,8 @@ func newPrecompiled(charsmap []byte) (normalizer, error) {
 		return nil, fmt.Errorf("Precompiled: precompiled_charsmap: wanted UTF-8 after the trie, found other bytes")
 	}
 	for c := range byte(utf8.RuneSelf) {
-		if _, ok := p.rule([]byte{c}); ok {
-			p.ascii = true
-		}
+		_, ruled := p.rule([]byte{c})
+		p.plain[c] = !ruled && c != '\r' // "\r\n" is one cluster
 	}
 	return p, nil
 }
@@ -86,18 +85,19 @@ func (p *precompiled) rule(text []byte) ([]byte, bool) {
 func offsetOf(unit uint32) uint32 { return unit >> 10 << (unit & (1 << 9) >> 6) }
 
 func (p *precompiled) normalize(b *buffer) {
-	if !p.ascii && isASCII(b.text) {
+	if p.leaves(b.text) {
 		return
 	}
 	b.changes = b.changes[:0]
 	modified := false
-	for rest, state := b.text, -1; len(rest) > 0; {
-		var cluster []byte
-		if len(rest) > 1 && rest[0] < utf8.RuneSelf && rest[0] != '\r' && rest[1] < utf8.RuneSelf { // no cluster goes on here
-			cluster, rest, state = rest[:1], rest[1:], -1
-		} else {
-			cluster, rest, _, state = uniseg.FirstGraphemeCluster(rest, state)
+	for rest, state := b.text, -1; len(rest) > 0 && len(b.changes) <= maxNormalized; {
+		if len(rest) > 1 && p.plain[rest[0]] && rest[1] < utf8.RuneSelf { // no cluster goes on here
+			b.changes = append(b.changes, change{r: rune(rest[0])})
+			rest, state = rest[1:], -1
+			continue
 		}
+		var cluster []byte
+		cluster, rest, _, state = uniseg.FirstGraphemeCluster(rest, state)
 		if len(cluster) < maxRuled {
 			if with, ok := p.rule(cluster); ok {
 				b.replace(cluster, with)
@@ -119,6 +119,16 @@ func (p *precompiled) normalize(b *buffer) {
 	if modified {
 		b.apply(0)
 	}
+}
+
+// leaves reports whether a text has plain characters only.
+func (p *precompiled) leaves(text []byte) bool {
+	for _, c := range text {
+		if !p.plain[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // replace appends the changes of a rule. What it adds is inserted at its end; what it removes is counted with its last

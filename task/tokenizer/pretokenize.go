@@ -10,6 +10,9 @@ type preTokenizers []preTokenizer
 
 func (p preTokenizers) split(b *buffer) {
 	for _, one := range p {
+		if len(b.text) > maxNormalized {
+			return
+		}
 		one.split(b)
 	}
 }

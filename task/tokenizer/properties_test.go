@@ -1,9 +1,7 @@
 package tokenizer
 
 import (
-	"compress/gzip"
 	"encoding/json"
-	"os"
 	"strconv"
 	"testing"
 	"unicode/utf8"
@@ -11,17 +9,12 @@ import (
 
 // TestProperties compares the classes of all characters with what the library's parts take them for.
 func TestProperties(t *testing.T) {
-	f, err := os.Open("testdata/properties.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
+	text, err := readGzip("testdata/properties.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sections map[string]json.RawMessage
-	if err := json.NewDecoder(z).Decode(&sections); err != nil {
+	if err := json.Unmarshal(text, &sections); err != nil {
 		t.Fatal(err)
 	}
 	for name, is := range map[string]func(rune) bool{

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"compress/gzip"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,19 +46,27 @@ func readTexts(t testing.TB) []string {
 	return texts
 }
 
-func readRecorded(t testing.TB, path string) recorded {
-	t.Helper()
+func readGzip(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
+
+func readRecorded(t testing.TB, path string) recorded {
+	t.Helper()
+	text, err := readGzip(path)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var r recorded
-	if err := json.NewDecoder(z).Decode(&r); err != nil {
+	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -9,9 +9,13 @@ import (
 // The limits of what is read. A text that is longer than MaxText bytes is cut there, between two characters; a file
 // that is longer than MaxFile bytes is an error.
 const (
-	MaxText = 16 << 20
+	MaxText = 8 << 20
 	MaxFile = 256 << 20
 )
+
+// maxNormalized bounds what normalisers and pre-tokenizers may make of a text, in bytes, so that a file that replaces a
+// letter by a book does not take all memory. What is beyond is left out.
+const maxNormalized = 4 * MaxText
 
 // Tokenizer turns texts into ids. It does not change and may be used by many goroutines at once.
 type Tokenizer struct {
@@ -159,6 +163,7 @@ func (t *Tokenizer) tokenizePiece(dst []int64, piece []byte, origin int, s *scra
 	s.load(piece, origin)
 	if t.normalizer != nil {
 		t.normalizer.normalize(&s.buffer)
+		s.cut()
 	}
 	if len(s.text) == 0 {
 		return dst
@@ -194,14 +199,13 @@ func (t *Tokenizer) tokenizeWord(dst []int64, w word, s *scratch) []int64 {
 	text := s.text[w.start:w.end]
 	var pieces []piece
 	if len(text) <= maxCachedWord {
-		slot := t.cache.slot(text)
-		if c := slot.Load(); c != nil && c.word == string(text) {
-			pieces = c.pieces
-		} else {
+		known, slot := t.cache.find(text)
+		if known == nil {
 			s.pieces = t.model.tokenize(s.pieces[:0], text, s)
-			pieces = s.pieces
-			slot.Store(&cached{string(text), slices.Clone(pieces)})
+			known = &cached{string(text), slices.Clone(s.pieces)}
+			slot.Store(known)
 		}
+		pieces = known.pieces
 	} else {
 		s.pieces = t.model.tokenize(s.pieces[:0], text, s)
 		pieces = s.pieces

@@ -1,6 +1,10 @@
 package tokenizer
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // trie finds the prefixes of a text that are keys. Its nodes lie breadth first, so that the children of a node are
 // neighbours.
@@ -22,7 +26,7 @@ func newTrie(keys []string, values []int32) *trie {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	sort.SliceStable(order, func(i, j int) bool { return keys[order[i]] < keys[order[j]] })
+	slices.SortFunc(order, func(x, y int32) int { return cmp.Or(strings.Compare(keys[x], keys[y]), int(x)-int(y)) })
 	type group struct{ lo, hi, depth int32 } // keys that share a prefix
 	t := &trie{nodes: []trieNode{{value: noID}}, labels: []byte{0}}
 	groups := []group{{0, int32(len(keys)), 0}}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// maxID bounds the ids of a vocabulary.
-const maxID = 1 << 24
+// maxID bounds the ids of a vocabulary; the largest that are in use have some 300,000.
+const maxID = 1 << 22
 
 // vocabulary is a model's tokens, and then the added ones.
 type vocabulary struct {
