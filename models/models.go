@@ -10,7 +10,7 @@ import (
 	"io/fs"
 )
 
-//go:embed clothing machine-failure
+//go:embed clothing machine-failure review-sentiment
 var files embed.FS
 
 // FS returns the files of all models, a folder named after each at its root. The files are part of the binary: nothing

@@ -12,7 +12,7 @@ import (
 const maxBytes = 2_000_000
 
 func TestNames(t *testing.T) {
-	want := []string{"clothing", "machine-failure"}
+	want := []string{"clothing", "machine-failure", "review-sentiment"}
 	if got := Names(); !slices.Equal(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
