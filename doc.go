@@ -9,6 +9,10 @@
 //   - [github.com/leat-project/leat/plan]: the waist: nodes that are pure data
 //   - [github.com/leat-project/leat/kernel]: what a node does to a batch: expressions, aggregates, windows, spilling
 //   - [github.com/leat-project/leat/catalog]: what a pipeline may name, and the interfaces of those things
+//   - [github.com/leat-project/leat/models]: the models that come with leat
+//   - [github.com/leat-project/leat/model]: model packages on disk
+//   - [github.com/leat-project/leat/infer]: tensors, sessions, and the runtime that makes sessions
+//   - [github.com/leat-project/leat/task]: what a model means: rows to items, items to predictions
 //   - [github.com/leat-project/leat/transform]: the transforms, one file each
 //   - [github.com/leat-project/leat/connector]: sources and sinks
 //   - [github.com/leat-project/leat/pipeline]: from a Beam YAML file to a checked plan

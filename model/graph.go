@@ -278,14 +278,14 @@ func (r *graphReader) node(b []byte, depth int) error {
 		case 4:
 			r.ops[string(f.bytes)] = true
 		case 5:
-			return r.attribute(f.bytes, depth)
+			return r.setting(f.bytes, depth)
 		}
 		return nil
 	})
 }
 
-// attribute looks for tensors and graphs within an attribute, and for the labels of classes.
-func (r *graphReader) attribute(b []byte, depth int) error {
+// setting looks for tensors, graphs and the labels of classes among the settings of a node (AttributeProto).
+func (r *graphReader) setting(b []byte, depth int) error {
 	var name string
 	var labels []string
 	err := eachField(b, func(f protoField) error {
