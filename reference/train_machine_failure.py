@@ -117,6 +117,8 @@ def export(model):
         node.input[:] = [names.get(name, name) for name in node.input]
     for output in whole.graph.output:
         output.name = names[output.name]
+    del whole.opset_import[:]
+    whole.opset_import.extend(OPSETS)
     whole.producer_name = "leat"
     onnx.checker.check_model(whole)
     return whole

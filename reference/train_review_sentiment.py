@@ -1,6 +1,8 @@
 """Trains models/review-sentiment: does a sentence of a review praise or complain?
 
-    python reference/train_review_sentiment.py --data DATA [--out models/review-sentiment]
+    python -P reference/train_review_sentiment.py --data DATA [--out models/review-sentiment]
+
+-P keeps reference/tokenizers.py from hiding the library of that name.
 
 DATA holds text/uci-sentences/train.csv.gz and text/nltk-lexica/opinion_lexicon.zip. A fifth of the sentences is held
 out, by source, label and seed; the settings are chosen by cross-validation on the others, and the held-out sentences
@@ -195,12 +197,12 @@ class Trained:
         return torch.func.functional_call(scorer, tables, (ids, mask))[:, 1] * 2
 
     def scale(self, ids, mask, y, share, pair):
-        """Scales words and pairs by how much they tell by naive Bayes; share is its part, the rest is evenly.
+        """Scales words and pairs by how much each tells by naive Bayes: share of that, and 1 - share of 1.
 
-        How often a feature occurs is the gradient of the sum of scores.
+        How often a feature occurs is the gradient of the sum of the scores.
         """
         counts = []
-        turn, self.turn = self.turn, torch.zeros_like(self.turn)
+        turn, self.turn = self.turn, torch.zeros_like(self.turn)  # a negated word counts as negated only
         for label in 1, 0:
             some = y == label
             total = self.score(ids[some], mask[some]).sum()
@@ -364,10 +366,12 @@ Says whether a sentence of an English review praises (`POSITIVE`) or complains (
 
 The model adds up weights: one for each word, another for a word that a negation reaches, one for each pair of
 neighbours. It is logistic regression with the features scaled by naive Bayes (Wang and Manning, 2012): {words:,} tokens
-and {pairs:,} slots for pairs. The words of a lexicon share weights besides their own, so that they count even if training has none.
-A negation reaches {reach} tokens, or to the end of the clause. Its inputs are `input_ids` and `attention_mask` [batch,
-sequence], its output `logits` [batch, 2]. Padding does not change the output, bit for bit: all weights are whole
-multiples of 1/4096, so that their sum is exact.
+and {pairs:,} slots for pairs. The words of a lexicon share weights besides their own, so that they count even if
+training has none. A negation reaches {reach} tokens, or to the end of the clause. An unknown word is taken without its
+ending, if that makes it a known one.
+
+The inputs are `input_ids` and `attention_mask` [batch, sequence], the output is `logits` [batch, 2]. Padding does not
+change the output, bit for bit: all weights are whole multiples of 1/4096, so that their sum is exact.
 
 ## Data
 
@@ -386,7 +390,8 @@ multiples of 1/4096, so that their sum is exact.
 
 Training never saw {held:,} sentences: a fifth, drawn with seed {seed}, with an equal share of each source and label.
 Neither the weights nor the vocabulary come from them. They were scored once. The settings were chosen by two rounds of
-five-fold cross-validation on the other sentences, where the best had {cross:.1%}.
+five-fold cross-validation on the other sentences, where the best had {cross:.1%}. What kinds of features to use was
+first explored by cross-validation on another split, which had some of the held-out sentences in it.
 
 | On the held-out sentences | Accuracy |
 |---|---|
