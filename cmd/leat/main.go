@@ -85,6 +85,7 @@ Exit codes: 0 done; 1 the pipeline failed while running; 2 the file is wrong; 3 
 	root.SetErr(s.err)
 	root.PersistentFlags().BoolVar(&g.noColor, "no-color", false, "never colour; the variable NO_COLOR has the same effect")
 	root.AddCommand(newRun(g), newCheck(g), newPlan(g), newExplain(g), newVersion(g), newRuntime(g))
+	root.AddCommand(newInferWorker())
 	return root
 }
 
