@@ -53,7 +53,7 @@ func (b *builder) readModel(text json.RawMessage) error {
 	kind := o.kind()
 	if kind == "Unigram" {
 		if err := b.readUnigram(&o); err != nil {
-			return fmt.Errorf("Unigram: %w", err)
+			return fmt.Errorf("%s: %w", kind, err)
 		}
 		return b.addTokens()
 	}
@@ -155,6 +155,9 @@ func (s *scored) UnmarshalJSON(text []byte) error {
 func (b *builder) readBPE(o *modelOptions) error {
 	m := &bpe{fuse: o.FuseUnknown, ignoreMerges: o.IgnoreMerges, prefix: deref(o.Prefix, ""), suffix: deref(o.Suffix, ""), unknown: noID}
 	m.ids = b.vocab.copyIDs()
+	for c := range m.ascii {
+		m.ascii[c] = b.vocab.find(string(rune(c)))
+	}
 	if o.Unknown != nil {
 		m.unknown = b.vocab.find(*o.Unknown)
 	}
@@ -165,7 +168,7 @@ func (b *builder) readBPE(o *modelOptions) error {
 	if err != nil {
 		return err
 	}
-	m.merges = make(map[uint64]merge, len(pairs))
+	m.merges = newMergeTable(len(pairs))
 	for i, p := range pairs {
 		if len(p[1]) < len(m.prefix) {
 			return fmt.Errorf("merges[%d]: wanted %q to begin with the prefix %q", i, p[1], m.prefix)
@@ -176,7 +179,7 @@ func (b *builder) readBPE(o *modelOptions) error {
 				return fmt.Errorf("merges[%d]: wanted tokens of the vocabulary, found %q", i, token)
 			}
 		}
-		m.merges[pairKey(ids[0], ids[1])] = merge{int32(i), ids[2]}
+		m.merges.set(pairKey(ids[0], ids[1]), merge{int32(i), ids[2]})
 	}
 	if last := b.lastByteLevel(); last != nil && m.prefix == "" && m.suffix == "" && m.fallback == nil {
 		m.readBytes()

@@ -26,19 +26,19 @@ func newPrecompiled(charsmap []byte) (normalizer, error) {
 		return normalizers{}, nil
 	}
 	if len(charsmap) < 4 {
-		return nil, fmt.Errorf("Precompiled: precompiled_charsmap: wanted at least 4 bytes, found %d", len(charsmap))
+		return nil, fmt.Errorf("precompiled_charsmap: wanted at least 4 bytes, found %d", len(charsmap))
 	}
 	size := int(binary.LittleEndian.Uint32(charsmap))
 	rest := charsmap[4:]
 	if size == 0 || size%4 != 0 || size > len(rest) {
-		return nil, fmt.Errorf("Precompiled: precompiled_charsmap: wanted a trie of up to %d bytes in words of 4, found a length of %d", len(rest), size)
+		return nil, fmt.Errorf("precompiled_charsmap: wanted a trie of up to %d bytes in words of 4, found a length of %d", len(rest), size)
 	}
 	p := &precompiled{units: make([]uint32, size/4), replaced: rest[size:]}
 	for i := range p.units {
 		p.units[i] = binary.LittleEndian.Uint32(rest[4*i:])
 	}
 	if !utf8.Valid(p.replaced) {
-		return nil, fmt.Errorf("Precompiled: precompiled_charsmap: wanted UTF-8 after the trie, found other bytes")
+		return nil, fmt.Errorf("precompiled_charsmap: wanted UTF-8 after the trie, found other bytes")
 	}
 	for c := range byte(utf8.RuneSelf) {
 		_, ruled := p.rule([]byte{c})

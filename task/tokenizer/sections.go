@@ -61,9 +61,10 @@ func parseNormalizer(text json.RawMessage, depth int) (normalizer, error) {
 		return byteNormalizer{}, nil
 	case "Replace":
 		p, err := parsePattern(o.Pattern)
-		return replace{p, o.Content}, err
+		return replace{p, o.Content}, within(kind, err)
 	case "Precompiled":
-		return newPrecompiled(o.Charsmap)
+		n, err := newPrecompiled(o.Charsmap)
+		return n, within(kind, err)
 	case "Sequence":
 		var all normalizers
 		for i, one := range o.Normalizers {
@@ -76,6 +77,14 @@ func parseNormalizer(text json.RawMessage, depth int) (normalizer, error) {
 		return all, nil
 	}
 	return nil, fmt.Errorf("wanted BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip or StripAccents, found type %q", kind)
+}
+
+// within says in which part an error is.
+func within(kind string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", kind, err)
+	}
+	return err
 }
 
 func orTrue(p *bool) bool { return p == nil || *p }
@@ -142,10 +151,11 @@ func (b *builder) parsePreTokenizer(text json.RawMessage, depth int) (preTokeniz
 	case "WhitespaceSplit":
 		return cutting{spaceCutter{}}, nil
 	case "Metaspace":
-		return b.parseMetaspace(o)
+		p, err := b.parseMetaspace(o)
+		return p, within(kind, err)
 	case "Punctuation":
 		v, err := parseBehavior(o.Behavior, isolated)
-		return cutting{runeCutter{isPunctuation, v}}, err
+		return cutting{runeCutter{isPunctuation, v}}, within(kind, err)
 	case "Digits":
 		if o.Individual {
 			return cutting{runeCutter{isNumeric, isolated}}, nil
@@ -154,11 +164,12 @@ func (b *builder) parsePreTokenizer(text json.RawMessage, depth int) (preTokeniz
 	case "CharDelimiterSplit":
 		runes := []rune(o.Delimiter)
 		if len(runes) != 1 {
-			return nil, fmt.Errorf("CharDelimiterSplit: delimiter: wanted one character, found %q", o.Delimiter)
+			return nil, fmt.Errorf("%s: delimiter: wanted one character, found %q", kind, o.Delimiter)
 		}
 		return cutting{runeCutter{func(r rune) bool { return r == runes[0] }, removed}}, nil
 	case "Split":
-		return parseSplit(o)
+		p, err := parseSplit(o)
+		return p, within(kind, err)
 	case "Sequence":
 		var all preTokenizers
 		for i, one := range o.PreTokenizers {
@@ -176,11 +187,11 @@ func (b *builder) parsePreTokenizer(text json.RawMessage, depth int) (preTokeniz
 func parseSplit(o preTokenizerOptions) (preTokenizer, error) {
 	p, err := parsePattern(o.Pattern)
 	if err != nil {
-		return nil, fmt.Errorf("Split: %w", err)
+		return nil, err
 	}
 	v, err := parseBehavior(o.Behavior, "")
 	if err != nil {
-		return nil, fmt.Errorf("Split: %w", err)
+		return nil, err
 	}
 	if scan, ok := p.(scanner); ok && (v == isolated || v == removed && o.Invert) { // all is matched
 		return cutting{scanCutter(scan)}, nil
@@ -191,7 +202,7 @@ func parseSplit(o preTokenizerOptions) (preTokenizer, error) {
 func (b *builder) parseMetaspace(o preTokenizerOptions) (preTokenizer, error) {
 	m := metaspace{sign: o.Replacement, scheme: o.Scheme, cut: orTrue(o.Split)}
 	if len([]rune(m.sign)) != 1 {
-		return nil, fmt.Errorf("Metaspace: replacement: wanted one character, found %q", m.sign)
+		return nil, fmt.Errorf("replacement: wanted one character, found %q", m.sign)
 	}
 	if m.scheme == "" {
 		m.scheme = always
@@ -204,7 +215,7 @@ func (b *builder) parseMetaspace(o preTokenizerOptions) (preTokenizer, error) {
 		b.first = true
 	case always, never:
 	default:
-		return nil, fmt.Errorf("Metaspace: prepend_scheme: wanted always, first or never, found %q", m.scheme)
+		return nil, fmt.Errorf("prepend_scheme: wanted always, first or never, found %q", m.scheme)
 	}
 	return m, nil
 }

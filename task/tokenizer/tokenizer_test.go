@@ -94,7 +94,7 @@ func TestNewErrors(t *testing.T) {
 		{`{"model": {"type": "WordLevel", "vocab": {"a": -1}}}`, `model: vocab: wanted an id from 0 to`},
 		{`{"normalizer": {"type": "Magic"}, ` + wordLevelModel + `}`, `tokenizer.json: normalizer: wanted BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip or StripAccents, found type "Magic"`},
 		{`{"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Magic"}]}, ` + wordLevelModel + `}`, `normalizer: normalizers[1]: wanted`},
-		{`{"normalizer": {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}, ` + wordLevelModel + `}`, `normalizer: pattern: wanted a regular expression`},
+		{`{"normalizer": {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}, ` + wordLevelModel + `}`, `normalizer: Replace: pattern: wanted a regular expression`},
 		{`{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, ` + wordLevelModel + `}`, `normalizer: Precompiled: precompiled_charsmap: wanted at least 4 bytes, found 3`},
 		{`{"pre_tokenizer": {"type": "Magic"}, ` + wordLevelModel + `}`, `tokenizer.json: pre_tokenizer: wanted BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace or WhitespaceSplit, found type "Magic"`},
 		{`{"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "Magic"}, ` + wordLevelModel + `}`, `pre_tokenizer: Split: behavior: wanted Removed,`},
@@ -161,8 +161,8 @@ func TestLimits(t *testing.T) {
 	if e := k.Encode(text); len(e.IDs) != 1 || e.Offsets[0] != (Span{0, MaxText - 1}) {
 		t.Errorf("got %v %v", e.IDs, e.Offsets)
 	}
-	grow := `{"type": "Replace", "pattern": {"String": "a"}, "content": "` + strings.Repeat("a", 1<<13) + `"}`
-	k, err = New([]byte(`{"normalizer": {"type": "Sequence", "normalizers": [` + grow + "," + grow + "," + grow + `]}, ` + wordLevelModel + `}`))
+	grow := `{"type": "Replace", "pattern": {"String": "a"}, "content": "` + strings.Repeat("a", 1<<14) + `"}`
+	k, err = New([]byte(`{"normalizer": {"type": "Sequence", "normalizers": [` + grow + "," + grow + `]}, ` + wordLevelModel + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (b *builder) readPadding(text json.RawMessage) error {
 // Of a pair the longer text is shortened first. Where maxLength is below the number of special tokens, these remain.
 func (t *Tokenizer) Truncate(e Encoding, maxLength int, left bool) Encoding {
 	texts := e.parts()
-	room := max(maxLength-t.post.added(len(texts)), 0)
+	room := max(max(maxLength, 0)-t.post.added(len(texts)), 0)
 	total := 0
 	for _, c := range texts {
 		total += len(c.ids)
@@ -142,10 +142,9 @@ func (c content) slice(start, end int) content {
 
 // longestFirst returns the lengths of two texts that share so much room.
 func longestFirst(a, b, room int) (int, int) {
-	short, long := min(a, b), max(a, b)
-	if short > room {
-		long = short
-	} else {
+	short := min(a, b)
+	long := short
+	if short <= room {
 		long = max(short, room-short)
 	}
 	if short+long > room {
@@ -162,7 +161,7 @@ func longestFirst(a, b, room int) (int, int) {
 // tokens with the one before. A stride that leaves no room to go on is taken for the longest one that does.
 func (t *Tokenizer) Windows(text string, maxLength, stride int) []Encoding {
 	c := t.content(text)
-	room := max(maxLength-t.post.added(1), 1)
+	room := max(max(maxLength, 0)-t.post.added(1), 1)
 	if len(c.ids) <= room {
 		return []Encoding{t.post.assemble([]content{c})}
 	}
