@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/plan"
 )
@@ -158,6 +159,13 @@ func floorMod(t, size int64) int64 {
 		return 0
 	}
 	return t - plan.FloorStart(t, size, 0)
+}
+
+// ParseLength reads a length of time as configurations have it: a number of seconds, or a text such as 10s, 5m, 1h. ok is false where it
+// is neither.
+func ParseLength(v any) (length column.Span, ok bool) {
+	ms, problem := parseLength(&Value{Data: v})
+	return column.Span(ms), problem == ""
 }
 
 // parseLength returns a duration in milliseconds, or says what is wrong with it.

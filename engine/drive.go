@@ -19,11 +19,16 @@ import (
 // drive runs all workers on one root until its input has ended. It does nothing for a node that is no root.
 func (r *run) drive(ctx context.Context, n *node) error {
 	var err error
-	switch n.Op.(type) {
+	switch op := n.Op.(type) {
 	case *plan.Source:
 		err = r.driveSource(ctx, n)
 	case *plan.Aggregate:
 		err = r.driveAggregate(ctx, n)
+	case *plan.Infer:
+		if !op.Ordered {
+			return nil
+		}
+		err = r.driveInfer(ctx, n, op)
 	default:
 		return nil
 	}

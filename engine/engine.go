@@ -115,6 +115,7 @@ type node struct {
 	caller catalog.Caller // of a call
 
 	predictor *task.Predictor // of a prediction
+	gather    *gather         // of one whose model has a state
 
 	writer    catalog.Writer // of a sink
 	committed *catalog.Written

@@ -53,7 +53,11 @@ func newWorker(r *run, id int) (*worker, error) {
 		case *plan.Call:
 			w.steps[i] = &callStep{base: base, arg: kernel.Compile(op.Arg, base.in.Schema)}
 		case *plan.Infer:
-			w.steps[i] = newInferStep(base, op)
+			if op.Ordered {
+				w.steps[i] = &gatherStep{aggregateStep{base: base, table: n.tables[id]}}
+			} else {
+				w.steps[i] = newInferStep(base, op)
+			}
 		case *plan.Aggregate:
 			w.steps[i] = &aggregateStep{base: base, table: n.tables[id]}
 		}

@@ -13,6 +13,7 @@ import (
 // feed turns columns into one input of a graph.
 type feed struct {
 	info *model.ValueInfo
+	at   int   // its number within the graph
 	cols []int // of Rows.Cols: one column of any shape, or several of one number each, side by side
 	// item is the shape of one item: the input's without its batch axis, -1 where it is dynamic.
 	item    []int64

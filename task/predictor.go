@@ -221,6 +221,7 @@ func (p *Predictor) runBatch(ctx context.Context, work Work, batch []int32, fail
 type metrics struct {
 	rows, failed, runs, items, largest atomic.Int64
 	split, predict, join               atomic.Int64 // nanoseconds
+	resets                             atomic.Int64
 }
 
 func (m *metrics) run(items int, took time.Duration) {
@@ -240,6 +241,7 @@ type Metrics struct {
 	Rows, Failed int64
 	Runs, Items  int64 // Items / Runs is the mean size of a batch
 	Largest      int64 // batch, in items
+	Resets       int64 // of states, by a gap in event time or by another model
 	// Preprocess is the time to split rows into items; Inference that of the runs; Postprocess that to join items.
 	Preprocess, Inference, Postprocess time.Duration
 }
@@ -247,6 +249,6 @@ type Metrics struct {
 // Metrics may be asked at any time.
 func (p *Predictor) Metrics() Metrics {
 	m := &p.metrics
-	return Metrics{Rows: m.rows.Load(), Failed: m.failed.Load(), Runs: m.runs.Load(), Items: m.items.Load(), Largest: m.largest.Load(),
+	return Metrics{Rows: m.rows.Load(), Failed: m.failed.Load(), Runs: m.runs.Load(), Items: m.items.Load(), Largest: m.largest.Load(), Resets: m.resets.Load(),
 		Preprocess: time.Duration(m.split.Load()), Inference: time.Duration(m.predict.Load()), Postprocess: time.Duration(m.join.Load())}
 }

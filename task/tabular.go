@@ -232,7 +232,8 @@ func (w *tensorWork) predictNumbers(ctx context.Context, sessions []infer.Sessio
 }
 
 func (w *regressWork) Join(rows []int32) (*column.Vector, error) {
-	return w.results[0].column(w.itemsOf(rows))
+	items, _ := w.itemsOf(rows)
+	return w.results[0].column(items)
 }
 
 // TabularClassification tells which class a row belongs to.
@@ -347,7 +348,7 @@ func (w *tableWork) Predict(ctx context.Context, sessions []infer.Session, items
 
 func (w *tableWork) Join(rows []int32) (*column.Vector, error) {
 	out := column.NewBuilder(w.c.output())
-	items := w.itemsOf(rows)
+	items, _ := w.itemsOf(rows)
 	scores, err := w.results[w.c.score].column(items)
 	if err != nil {
 		return nil, err

@@ -23,12 +23,16 @@ Takes a column for each input of the graph, by the input's name unless "inputs" 
 shape, as a number, as lists nested like the shape, or as one flat list of all its numbers. An input of one axis besides the batch may also be fed by several columns, a number each:
 "inputs: {x: [a, b, c]}". A model without a batch axis runs row by row.
 
+An input that is the same for all rows is given by "constants". A model with a state keeps it for each "key": rows of a key are taken by event time, then by their place in the source, those of
+different keys together.
+
 A prediction is a row with a field for each output. Numbers become floats or integers of 64 bits, tensors nested lists, maps maps whose keys are strings.
 `,
 	Source: "https://onnx.ai/onnx/repo-docs/IR.html",
-	Fields: []catalog.Field{
-		{Name: "outputs", Type: catalog.TextList, Doc: "The outputs that are computed; by default all."},
-	},
+	Fields: append([]catalog.Field{
+		{Name: "outputs", Type: catalog.TextList, Doc: "The outputs that are given; by default all but states."},
+		{Name: "constants", Type: catalog.Object, Doc: "Inputs that are the same for all rows, as numbers or lists of numbers in the input's own shape."},
+	}, stateFields...),
 	Batch: 256,
 	Bind:  bindTensor,
 })
@@ -42,6 +46,13 @@ type tensorModel struct {
 	outputs []int
 	batched bool
 	buffers sync.Pool
+
+	constants map[int]*infer.Tensor // by number of the input
+	states    []remembered
+	context   *piece
+	chunk     *piece
+	audio     *sound
+	gap       column.Span
 }
 
 func bindTensor(s *Setup) (Bound, error) {
@@ -50,8 +61,14 @@ func bindTensor(s *Setup) (Bound, error) {
 		return nil, err
 	}
 	m := &tensorModel{graph: g}
+	if err := errors.Join(m.readState(s), m.readConstants(s), m.readSound(s)); err != nil {
+		return nil, err
+	}
 	for i := range g.Inputs {
 		in := &g.Inputs[i]
+		if m.constants[i] != nil || slices.ContainsFunc(m.states, func(r remembered) bool { return r.input == i }) {
+			continue
+		}
 		if err := m.addInput(in, slices.Repeat([]string{in.Name}, columnsOf(s.Config, in.Name)), nil); err != nil {
 			return nil, err
 		}
@@ -79,9 +96,21 @@ func (m *tensorModel) addInput(in *model.ValueInfo, columns, names []string) err
 	if err != nil {
 		return err
 	}
+	f.at = slices.IndexFunc(m.graph.Inputs, func(v model.ValueInfo) bool { return v.Name == in.Name })
+	if m.chunk != nil && m.chunk.input == f.at {
+		f.item = slices.Clone(f.item)
+		f.item[m.chunk.axis] = m.chunk.size
+		if m.context != nil && m.context.input == f.at && m.context.axis == m.chunk.axis && in.Shape[m.chunk.axis+1] > 0 {
+			f.item[m.chunk.axis] = in.Shape[m.chunk.axis+1] - m.context.size
+		}
+	}
 	m.feeds = append(m.feeds, f)
+	kinds := f.kinds()
+	if m.audio != nil && m.audio.input == f.at {
+		kinds = append(kinds, column.Bytes)
+	}
 	for _, name := range columns {
-		m.inputs = append(m.inputs, Input{Name: name, Kinds: f.kinds(), Doc: in.String()})
+		m.inputs = append(m.inputs, Input{Name: name, Kinds: kinds, Doc: in.String()})
 	}
 	m.batched = true
 	for _, f := range m.feeds {
@@ -105,7 +134,8 @@ func (m *tensorModel) chooseOutputs(s *Setup) error {
 	}
 	for i := range m.graph.Outputs {
 		out := &m.graph.Outputs[i]
-		if len(wanted) == 0 || slices.Contains(wanted, out.Name) {
+		state := slices.ContainsFunc(m.states, func(r remembered) bool { return r.output == i })
+		if len(wanted) == 0 && !state || slices.Contains(wanted, out.Name) {
 			m.outputs = append(m.outputs, i)
 			m.yields = append(m.yields, newYield(out, m.batched))
 		}
@@ -152,7 +182,11 @@ func (m *tensorModel) MaxBatch() int {
 func (m *tensorModel) Output() column.Type {
 	fields := column.Schema{}
 	for _, y := range m.yields {
-		fields = append(fields, column.Field{Name: y.info.Name, Type: y.typ})
+		t := y.typ
+		if m.chunk != nil {
+			t = column.ListOf(t)
+		}
+		fields = append(fields, column.Field{Name: y.info.Name, Type: t})
 	}
 	return column.RowOf(fields)
 }
@@ -169,12 +203,20 @@ type tensorWork struct {
 	rows    []int32
 	shapes  [][][]int64 // by item and feed; nil where all items are alike
 	results []*results
+	states  []*State    // by row, of a model that remembers
+	pieces  [][]float64 // by item: what the input that is cut, or heard, is fed with
 }
 
 func (m *tensorModel) split(rows *Rows) (*tensorWork, []Failure) {
 	w := &tensorWork{m: m, in: rows, rows: make([]int32, 0, rows.N)}
 	var failures []Failure
 	for i := range rows.N {
+		if m.chunk != nil || m.audio != nil {
+			if err := w.cut(i); err != nil {
+				failures = append(failures, Failure{Row: int32(i), Err: err})
+			}
+			continue
+		}
 		shapes, err := m.shapes(rows, i)
 		if err != nil {
 			failures = append(failures, Failure{Row: int32(i), Err: err})
@@ -254,30 +296,46 @@ func (w *tensorWork) run(ctx context.Context, session infer.Session, items []int
 		buffers = &runBuffers{make([]elements, len(w.m.feeds))}
 	}
 	defer w.m.buffers.Put(buffers)
-	inputs := make([]infer.Value, len(w.m.feeds))
+	inputs := make([]infer.Value, len(w.m.graph.Inputs))
+	for at, t := range w.m.constants {
+		inputs[at] = t
+	}
 	for k, f := range w.m.feeds {
 		e := &buffers.inputs[k]
 		e.reset(f.info.DType)
 		failed := ItemErrors{}
 		for _, item := range items {
-			if err := f.append(e, w.in, int(w.rows[item])); err != nil {
+			if err := w.appendItem(f, e, item); err != nil {
 				failed[item] = err
 			}
 		}
 		if len(failed) > 0 {
 			return w.without(ctx, session, items, failed)
 		}
-		inputs[k] = e.tensor(w.shapeOf(k, items, e.len()))
+		inputs[f.at] = e.tensor(w.shapeOf(k, items, e.len()))
 	}
-	r, err := session.Run(ctx, inputs, w.m.outputs)
+	outputs := w.m.outputs
+	if w.states != nil {
+		if err := w.stateInputs(inputs, items); err != nil {
+			return err
+		}
+		outputs = slices.Clone(outputs)
+		for _, r := range w.m.states {
+			outputs = append(outputs, r.output)
+		}
+	}
+	r, err := session.Run(ctx, inputs, outputs)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	for i, v := range r.Values {
-		if err := w.results[i].take(v, items); err != nil {
+	for i := range w.results {
+		if err := w.results[i].take(r.Values[i], items); err != nil {
 			return err
 		}
+	}
+	if w.states != nil {
+		return w.remember(inputs, r, items)
 	}
 	return nil
 }
@@ -321,26 +379,32 @@ func (w *tensorWork) shapeOf(k int, items []int32, n int) []int64 {
 
 func (w *tensorWork) Join(rows []int32) (*column.Vector, error) {
 	out := &column.Vector{Type: w.m.Output(), N: len(rows)}
-	items := w.itemsOf(rows)
+	items, offsets := w.itemsOf(rows)
 	for _, r := range w.results {
 		c, err := r.column(items)
 		if err != nil {
 			return nil, err
+		}
+		if w.m.chunk != nil {
+			c = &column.Vector{Type: column.ListOf(c.Type), N: len(rows), Offsets: offsets, Children: []*column.Vector{c}}
 		}
 		out.Children = append(out.Children, c)
 	}
 	return out, nil
 }
 
-// itemsOf returns the items of rows, one each.
-func (w *tensorWork) itemsOf(rows []int32) []int32 {
-	items := make([]int32, 0, len(rows))
+// itemsOf returns the items of rows, and where those of each row begin among them.
+func (w *tensorWork) itemsOf(rows []int32) (items, offsets []int32) {
+	items, offsets = make([]int32, 0, len(rows)), make([]int32, 1, len(rows)+1)
 	item := 0
 	for _, row := range rows {
-		for w.rows[item] < row {
+		for item < len(w.rows) && w.rows[item] < row {
 			item++
 		}
-		items = append(items, int32(item))
+		for ; item < len(w.rows) && w.rows[item] == row; item++ {
+			items = append(items, int32(item))
+		}
+		offsets = append(offsets, int32(len(items)))
 	}
-	return items
+	return items, offsets
 }

@@ -220,6 +220,12 @@ func addInfer(l *catalog.Lowering, config *catalog.Value, plain map[string]any, 
 		delete(plain, key)
 	}
 	op.Config = plain
+	if s, ok := p.Bound.(task.Stateful); ok && s.Remembers() {
+		op.Ordered = true
+		if !takeKeys(l, op, config.Get("key")) {
+			return failed()
+		}
+	}
 	n := l.Builder.Infer(l.Main(), op, p.Output())
 	post := config.Get("postprocess")
 	if post == nil || post.Data == nil {
@@ -292,6 +298,19 @@ func feedColumns(l *catalog.Lowering, op *plan.Infer, given *catalog.Value, p *t
 		default:
 			op.Inputs = append(op.Inputs, expr.FieldRef(schema[k]))
 		}
+	}
+	return ok
+}
+
+// takeKeys reads the columns by which a model with a state remembers.
+func takeKeys(l *catalog.Lowering, op *plan.Infer, keys *catalog.Value) bool {
+	ok := true
+	for _, key := range keys.Texts() {
+		if l.Schema().Index(key.Text()) < 0 {
+			unknownField(l, key.Place, key.Text())
+			ok = false
+		}
+		op.Keys = append(op.Keys, key.Text())
 	}
 	return ok
 }

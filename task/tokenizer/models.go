@@ -57,11 +57,10 @@ func (b *builder) readModel(text json.RawMessage) error {
 		}
 		return b.addTokens()
 	}
-	var ids map[string]int32
-	if err := json.Unmarshal(o.Vocab, &ids); err != nil {
+	ids, err := parseVocab(o.Vocab)
+	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
 	}
-	var err error
 	if b.vocab, err = newVocabulary(ids); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,10 @@ func TestNewErrors(t *testing.T) {
 		{`{"model": {"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": 1}}`, "model: Unigram: unk_id: wanted an id of the vocabulary, below 1, found 1"},
 		{`{"model": {"type": "Unigram", "vocab": [["a"]], "unk_id": 0}}`, "model: Unigram: vocab: wanted a token and its score"},
 		{`{"model": {"type": "WordLevel", "vocab": {"a": -1}}}`, `model: vocab: wanted an id from 0 to`},
+		{`{"model": {"type": "WordLevel", "vocab": {"a": [1, 2]}}}`, `model: vocab: wanted an id for "a", found [1`},
+		{`{"model": {"type": "WordLevel", "vocab": {"a": "b"}}}`, `model: vocab: wanted an id for "a", found "b"`},
+		{`{"model": {"type": "WordLevel", "vocab": {"a": 1.5}}}`, `model: vocab: wanted an id for "a", found 1.5`},
+		{`{"model": {"type": "WordLevel", "vocab": 7}}`, `model: vocab: wanted an object of tokens and ids, found 7`},
 		{`{"normalizer": {"type": "Magic"}, ` + wordLevelModel + `}`, `tokenizer.json: normalizer: wanted BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip or StripAccents, found type "Magic"`},
 		{`{"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Magic"}]}, ` + wordLevelModel + `}`, `normalizer: normalizers[1]: wanted`},
 		{`{"normalizer": {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}, ` + wordLevelModel + `}`, `normalizer: Replace: pattern: wanted a regular expression`},
@@ -107,6 +112,22 @@ func TestNewErrors(t *testing.T) {
 	} {
 		if _, err := New([]byte(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.80s: got %v, want %q", c.file, err, c.want)
+		}
+	}
+}
+
+func TestParseVocab(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want map[string]int32
+	}{
+		{`null`, nil},
+		{`{}`, map[string]int32{}},
+		{` { "a" : 1 ,"b":2}`, map[string]int32{"a": 1, "b": 2}},
+		{`{"\"": 0, "\\": 1, "\u00e9": 2, "é:,}": 3, "": 4, "a": 5, "a": 6}`, map[string]int32{`"`: 0, `\`: 1, "é": 2, "é:,}": 3, "": 4, "a": 6}},
+	} {
+		if got, err := parseVocab([]byte(c.text)); err != nil || !maps.Equal(got, c.want) {
+			t.Errorf("%s: got %v %v, want %v", c.text, got, err, c.want)
 		}
 	}
 }

@@ -22,24 +22,28 @@ type trieNode struct {
 
 // newTrie builds a trie; of equal keys the last one holds. Its cost is the length of all keys.
 func newTrie(keys []string, values []int32) *trie {
-	order := make([]int32, len(keys))
-	for i := range order {
-		order[i] = int32(i)
+	type entry struct {
+		key   string
+		place int32
 	}
-	slices.SortFunc(order, func(x, y int32) int { return cmp.Or(strings.Compare(keys[x], keys[y]), int(x)-int(y)) })
+	order := make([]entry, len(keys))
+	for i, key := range keys {
+		order[i] = entry{key, int32(i)}
+	}
+	slices.SortFunc(order, func(x, y entry) int { return cmp.Or(strings.Compare(x.key, y.key), int(x.place)-int(y.place)) })
 	type group struct{ lo, hi, depth int32 } // keys that share a prefix
 	t := &trie{nodes: []trieNode{{value: noID}}, labels: []byte{0}}
 	groups := []group{{0, int32(len(keys)), 0}}
 	for n := 0; n < len(t.nodes); n++ {
 		g := groups[n]
-		for ; g.lo < g.hi && int32(len(keys[order[g.lo]])) == g.depth; g.lo++ {
-			t.nodes[n].value = values[order[g.lo]]
+		for ; g.lo < g.hi && int32(len(order[g.lo].key)) == g.depth; g.lo++ {
+			t.nodes[n].value = values[order[g.lo].place]
 		}
 		t.nodes[n].first = int32(len(t.nodes))
 		for g.lo < g.hi {
-			label := keys[order[g.lo]][g.depth]
+			label := order[g.lo].key[g.depth]
 			start := g.lo
-			for g.lo < g.hi && keys[order[g.lo]][g.depth] == label {
+			for g.lo < g.hi && order[g.lo].key[g.depth] == label {
 				g.lo++
 			}
 			t.nodes = append(t.nodes, trieNode{value: noID})
