@@ -32,7 +32,8 @@ func newTrie(keys []string, values []int32) *trie {
 	}
 	slices.SortFunc(order, func(x, y entry) int { return cmp.Or(strings.Compare(x.key, y.key), int(x.place)-int(y.place)) })
 	type group struct{ lo, hi, depth int32 } // keys that share a prefix
-	t := &trie{nodes: []trieNode{{value: noID}}, labels: []byte{0}}
+	t := &trie{nodes: make([]trieNode, 1, 3*len(keys)+1), labels: make([]byte, 1, 3*len(keys)+1)}
+	t.nodes[0].value = noID
 	groups := []group{{0, int32(len(keys)), 0}}
 	for n := 0; n < len(t.nodes); n++ {
 		g := groups[n]

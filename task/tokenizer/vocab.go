@@ -101,9 +101,11 @@ func (v *vocabulary) add(token string, id int32) error {
 
 // trie holds all tokens.
 func (v *vocabulary) trie() *trie {
-	keys, values := make([]string, 0, len(v.ids)), make([]int32, 0, len(v.ids))
-	for token, id := range v.ids {
-		keys, values = append(keys, token), append(values, id)
+	keys, values := make([]string, 0, len(v.tokens)), make([]int32, 0, len(v.tokens))
+	for id, token := range v.tokens {
+		if token != "" {
+			keys, values = append(keys, token), append(values, int32(id))
+		}
 	}
 	return newTrie(keys, values)
 }
