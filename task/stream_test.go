@@ -1,0 +1,188 @@
+package task_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/leat-project/leat/connector/all"
+	"github.com/leat-project/leat/engine"
+	"github.com/leat-project/leat/infer/infertest"
+	"github.com/leat-project/leat/pipeline"
+	_ "github.com/leat-project/leat/transform"
+)
+
+// stream runs a pipeline that writes JSON to {{out}}, and returns the lines, sorted.
+func stream(t *testing.T, text string, o engine.Options) []string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "out.json")
+	o.Models = infertest.Opener(t)
+	p, problems := pipeline.Compile(t.Context(), "test.yaml", []byte(text), pipeline.Options{Vars: map[string]any{"out": out}})
+	if p == nil {
+		for _, problem := range problems.Problems {
+			t.Error(problem.Place, problem.Text, problem.Hint)
+		}
+		t.FailNow()
+	}
+	if _, err := engine.Run(t.Context(), p, o); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(out + "-00000-of-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(written)), "\n")
+	slices.Sort(lines)
+	return lines
+}
+
+// sentences are texts of many lengths, so that batches are padded.
+func sentences(n int) string {
+	words := strings.Fields("not bad at all this phone is great and the food was awful but I loved every minute of it never again would I recommend")
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "\n          - {k: %d, text: \"", i%5)
+		for w := range 1 + i*7%23 {
+			b.WriteString(words[(i*5+w*3)%len(words)] + " ")
+		}
+		b.WriteString("\"}")
+	}
+	return b.String()
+}
+
+// TestSameRows: what a row gets depends neither on the size of batches, nor on parallelism, nor on the rows beside it, to the last bit (P1).
+func TestSameRows(t *testing.T) {
+	for name, infer := range map[string]string{
+		"text":   `{model: review-sentiment, top_k: null, max_batch_size: %d}`,
+		"window": `{model: review-sentiment, max_length: 8, long_texts: window, max_batch_size: %d}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for _, o := range []engine.Options{{Parallelism: 1, BatchRows: 1}, {Parallelism: 1, BatchRows: 4096}, {Parallelism: 4, BatchRows: 7}} {
+				for _, batch := range []int{1, 3, 64} {
+					got := stream(t, `
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config:
+        elements:`+sentences(60)+`
+    - type: RunInference
+      config:
+        model_handler: {type: HuggingFacePipelineModelHandler, config: `+fmt.Sprintf(infer, batch)+`}
+    - type: WriteToJson
+      config: {path: "{{out}}"}
+`, o)
+					if want == nil {
+						want = got
+					}
+					if !slices.Equal(got, want) {
+						t.Fatalf("parallelism %d, batches of %d rows, runs of %d items: other rows\n got: %s\nwant: %s", o.Parallelism, o.BatchRows, batch, got[0], want[0])
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestSameRowsOfStates: a model with a state gives the same rows at any parallelism and batch size, in the order of event time.
+func TestSameRowsOfStates(t *testing.T) {
+	model := filepath.Join(shared(t, "data", "onnx", "models"), "gonnx_gru.onnx")
+	var elements strings.Builder
+	for i := range 90 {
+		fmt.Fprintf(&elements, "\n          - {k: %d, t: %d, x: [[%d, 2, 0.5]]}", i%7, (i*37)%90, i%11)
+	}
+	var want []string
+	for _, o := range []engine.Options{{Parallelism: 1, BatchRows: 1}, {Parallelism: 1}, {Parallelism: 4, BatchRows: 7}, {Parallelism: 3, MemoryLimit: 1 << 16}} {
+		for _, batch := range []int{1, 2, 64} {
+			got := stream(t, fmt.Sprintf(`
+pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config:
+        elements:%s
+    - type: AssignTimestamps
+      config: {timestamp: t}
+    - type: RunInference
+      config:
+        model_handler:
+          type: ONNXModelHandler
+          config:
+            model: %s
+            inputs: {data_input: x}
+            key: k
+            max_batch_size: %d
+            state: [{output: hidden_out, input: init_hidden}]
+    - type: MapToFields
+      config: {language: python, fields: {k: k, t: t, y: inference.inference.preds}}
+    - type: WriteToJson
+      config: {path: "{{out}}"}
+`, elements.String(), model, batch), o)
+			if want == nil {
+				want = got
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("parallelism %d, batches of %d rows, runs of %d keys: other rows\n got: %s\nwant: %s", o.Parallelism, o.BatchRows, batch, got, want)
+			}
+		}
+	}
+	if len(want) != 90 {
+		t.Errorf("%d rows came out, wanted 90", len(want))
+	}
+}
+
+// TestFailedRows: rows that cannot be predicted go to the error output whole, the others are predicted, and none is lost.
+func TestFailedRows(t *testing.T) {
+	const pipe = `
+pipeline:
+  transforms:
+    - type: Create
+      config:
+        elements:
+          - {n: 1, Type: L, a: 298.9, p: 309.1, s: 2861.0, q: 4.6, w: 143.0}
+          - {n: 2, Type: Z, a: 298.9, p: 309.1, s: 2861.0, q: 4.6, w: 143.0}
+          - {n: 3, Type: M, a: null, p: 309.1, s: 2861.0, q: 4.6, w: 143.0}
+          - {n: 4, Type: null, a: 298.1, p: 309.1, s: 2861.0, q: 4.6, w: 143.0}
+          - {n: 5, Type: M, a: 298.1, p: 308.6, s: 1551.0, q: 42.8, w: 0.0}
+          - {n: 6, Type: M, a: .inf, p: 308.6, s: 1551.0, q: 42.8, w: 0.0}
+          - {n: 7, Type: M, a: .nan, p: 308.6, s: 1551.0, q: 42.8, w: 0.0}
+    - type: RunInference
+      input: Create
+      config:
+        model_handler:
+          type: HuggingFacePipelineModelHandler
+          config:
+            model: machine-failure
+            inputs: {"Air temperature [K]": a, "Process temperature [K]": p, "Rotational speed [rpm]": s, "Torque [Nm]": q, "Tool wear [min]": w}
+        error_handling: {output: bad}
+    - type: MapToFields
+      name: Good
+      input: RunInference
+      config: {language: python, fields: {n: n, said: inference.inference.label}}
+    - type: MapToFields
+      name: Bad
+      input: RunInference.bad
+      config: {language: python, fields: {n: element.n, said: msg}}
+    - type: WriteToJson
+      input: [Good, Bad]
+      config: {path: "{{out}}"}
+`
+	want := []string{
+		`{"n":1,"said":"failure"}`,
+		`{"n":2,"said":"ValueError(\"Type: wanted one of [L M H], found 'Z'\")"}`,
+		`{"n":3,"said":"TypeError('Air temperature [K]: wanted a value, found NoneType')"}`,
+		`{"n":4,"said":"TypeError('Type: wanted a value, found NoneType')"}`,
+		`{"n":5,"said":"ok"}`,
+		`{"n":6,"said":"ValueError('Air temperature [K]: wanted a number, found inf')"}`,
+		`{"n":7,"said":"ValueError('Air temperature [K]: wanted a number, found nan')"}`,
+	}
+	for _, o := range []engine.Options{{Parallelism: 1, BatchRows: 1}, {Parallelism: 1}, {Parallelism: 4, BatchRows: 3}} {
+		if got := stream(t, pipe, o); !slices.Equal(got, want) {
+			t.Errorf("parallelism %d, batches of %d rows\n got: %s\nwant: %s", o.Parallelism, o.BatchRows, strings.Join(got, "\n      "), strings.Join(want, "\n      "))
+		}
+	}
+}
