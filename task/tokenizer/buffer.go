@@ -34,7 +34,7 @@ type buffer struct {
 	words, nextWords   []word
 	matches            []match
 	changes, composing []change
-	pair               []byte
+	pair, joined       []byte
 }
 
 // load starts with a piece of the given text, which begins there at origin. Bytes that are not UTF-8 become U+FFFD.

@@ -127,8 +127,8 @@ func (b *buffer) composition(x, y rune) (rune, bool) {
 		return 0, false
 	}
 	b.pair = utf8.AppendRune(utf8.AppendRune(b.pair[:0], x), y)
-	n := len(b.pair)
-	b.pair = norm.NFC.Append(b.pair, b.pair...)
-	r, size := utf8.DecodeRune(b.pair[n:])
-	return r, size == len(b.pair)-n && !unicode.Is(unassigned, r)
+	b.joined = norm.NFC.Append(b.joined[:0], b.pair...)
+	r, size := utf8.DecodeRune(b.joined)
+	// x/text looks pairs up by their lower 16 bits, so that U+E0067 with an accent becomes ǵ; such a result is none.
+	return r, size == len(b.joined) && (x > 0xffff) == (r > 0xffff) && !unicode.Is(unassigned, r)
 }

@@ -60,3 +60,19 @@ func TestProperties(t *testing.T) {
 		}
 	}
 }
+
+// TestComposition has pairs that must not be composed, as recorded from the library.
+func TestComposition(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"\U000e0067\u0301", "\U000e0067\u0301"}, // a tag g
+		{"\u11be\u1168\u110c\u11f9\u11bb\u11b6", "\u11be\u1168\u110c\u11f9\u11bb\u11b6"},
+		{"\u1112\u1161\u11ab\u1100", "\ud55c\u1100"},
+		{"q\u0307\u0323", "q\u0323\u0307"},
+		{"e\u0323\u0301", "\u1eb9\u0301"},
+		{"\U00011099\U000110ba", "\U0001109a"},
+	} {
+		if got := normalized(composed(false), c.text); got != c.want {
+			t.Errorf("NFC of %+q: got %+q, want %+q", c.text, got, c.want)
+		}
+	}
+}
