@@ -269,11 +269,11 @@ func (d *filesDecoder) read(path string) (content []byte, info fs.FileInfo, err 
 	}
 	switch size := info.Size(); {
 	case info.IsDir():
-		return nil, nil, errors.New("it is a folder that cannot be listed, or has taken the place of a file")
+		return nil, nil, errors.New("it is a folder: one that cannot be listed, or that took the place of a file")
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("it is a pipe, a device or a socket, wanted a regular file")
 	case size > d.r.most:
-		return nil, nil, fmt.Errorf("it has %d bytes, more than max_bytes, %d", size, d.r.most)
+		return nil, nil, fmt.Errorf("the file has %d bytes, more than the %d of max_bytes", size, d.r.most)
 	case d.r.depth == readNothing:
 		return nil, info, nil
 	}
@@ -306,7 +306,7 @@ func appendFile(dst []byte, f io.Reader, size, most int64) ([]byte, error) {
 		dst = dst[:len(dst)+n]
 		switch {
 		case int64(len(dst)-from) > most:
-			return dst, fmt.Errorf("it has more than max_bytes, %d", most)
+			return dst, fmt.Errorf("the file has more than the %d bytes of max_bytes", most)
 		case err == io.EOF:
 			return dst, nil
 		case err != nil:
@@ -324,7 +324,7 @@ func unchanged(f *os.File, before fs.FileInfo, n int64) error {
 		return cannotRead(err)
 	}
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || n != after.Size() && after.Size() > 0 {
-		return errors.New("it changed while it was read")
+		return errors.New("the file changed while it was read")
 	}
 	return nil
 }
@@ -335,7 +335,7 @@ func cannotRead(err error) error {
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return fmt.Errorf("it cannot be read: %w", err)
+	return fmt.Errorf("the file cannot be read: %w", err)
 }
 
 func (d *filesDecoder) reset() {

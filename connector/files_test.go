@@ -147,11 +147,11 @@ func TestReadFilesErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"0: dangling: it cannot be read: no such file or directory",
-		"0: gone: it cannot be read: no such file or directory",
-		"0: large: it has 8 bytes, more than max_bytes, 7",
-		"0: loop: it cannot be read: too many levels of symbolic links",
-		"0: turned: it is a folder that cannot be listed, or has taken the place of a file",
+		"0: dangling: the file cannot be read: no such file or directory",
+		"0: gone: the file cannot be read: no such file or directory",
+		"0: large: the file has 8 bytes, more than the 7 of max_bytes",
+		"0: loop: the file cannot be read: too many levels of symbolic links",
+		"0: turned: it is a folder: one that cannot be listed, or that took the place of a file",
 	}
 	rows := []string{`"a"`, `"z"`}
 	if runtime.GOOS == "linux" {
@@ -198,7 +198,7 @@ func TestAppendFile(t *testing.T) {
 		{text: "0123456789", size: 10, most: 10},
 		{text: long, size: 0, most: 5000},
 		{text: "0123456789", size: 100, most: 100},
-		{text: long, size: 10, most: 4999, fault: "it has more than max_bytes, 4999"},
+		{text: long, size: 10, most: 4999, fault: "the file has more than the 4999 bytes of max_bytes"},
 	} {
 		for _, r := range []io.Reader{strings.NewReader(c.text), iotest.OneByteReader(strings.NewReader(c.text)), iotest.DataErrReader(strings.NewReader(c.text))} {
 			got, err := appendFile([]byte("x"), r, c.size, c.most)
