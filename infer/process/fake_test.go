@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		open = func(l Library) (infer.Runtime, error) {
 			return onnx.Open(onnx.Config{Path: l.Path, Preload: l.Preload, MemoryLimit: l.MemoryLimit})
 		}
+	case "parent":
+		orphan()
 	case "deaf":
 		fmt.Fprintln(os.Stderr, "I read nothing")
 		time.Sleep(time.Hour)
@@ -40,6 +42,21 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// orphan has a child that never ends a run, and prints its number.
+func orphan() {
+	r, err := Open(context.Background(), config("fake"))
+	if err != nil {
+		panic(err)
+	}
+	s, err := r.Load(context.Background(), infer.Source{Name: "m"}, infer.Options{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(pid(s))
+	_, err = tell(context.Background(), s, "stick", nil)
+	panic(err)
 }
 
 // config is that of a child which is this binary.

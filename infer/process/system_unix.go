@@ -16,6 +16,10 @@ func takeStdio() (in, out *os.File, err error) {
 		if err != nil {
 			return nil, nil, os.NewSyscallError("fcntl", err)
 		}
+		// So that Go's poller waits, and not a thread, on which the work that was just read would have to wait.
+		if err := unix.SetNonblock(mine, true); err != nil {
+			return nil, nil, os.NewSyscallError("fcntl", err)
+		}
 		taken[fd] = os.NewFile(uintptr(mine), name)
 	}
 	null, err := os.Open(os.DevNull)
