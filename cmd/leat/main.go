@@ -75,7 +75,9 @@ Exit codes: 0 done; 1 the pipeline failed while running; 2 the file is wrong; 3 
 		Example: `  leat run pipeline.yaml                          run a pipeline
   leat check *.yaml                               find every problem without running
   leat plan --format mermaid pipeline.yaml        draw what would run
-  leat explain Combine                            document a transform`,
+  leat explain Combine                            document a transform
+  leat predict --model review-sentiment "so good" predict texts, files and tables by a model
+  leat model list                                 show the models that come with leat`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -84,7 +86,7 @@ Exit codes: 0 done; 1 the pipeline failed while running; 2 the file is wrong; 3 
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.PersistentFlags().BoolVar(&g.noColor, "no-color", false, "never colour; the variable NO_COLOR has the same effect")
-	root.AddCommand(newRun(g), newCheck(g), newPlan(g), newExplain(g), newVersion(g), newRuntime(g))
+	root.AddCommand(newRun(g), newCheck(g), newPlan(g), newExplain(g), newVersion(g), newRuntime(g), newPredict(g))
 	root.AddCommand(newInferWorker())
 	return root
 }
