@@ -9,6 +9,9 @@ import (
 
 // TestProperties compares the classes of all characters with what the library's parts take them for.
 func TestProperties(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine and millions of characters: nothing for the race detector")
+	}
 	text, err := readGzip("testdata/properties.gz")
 	if err != nil {
 		t.Fatal(err)

@@ -174,6 +174,9 @@ func TestInvalidUTF8(t *testing.T) {
 
 // TestLimits cuts a text that is too long between two characters, and one that a normaliser makes too long.
 func TestLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine and millions of characters: nothing for the race detector")
+	}
 	k, err := New([]byte(`{"pre_tokenizer": {"type": "WhitespaceSplit"}, ` + wordLevelModel + `}`))
 	if err != nil {
 		t.Fatal(err)
