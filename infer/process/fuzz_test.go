@@ -119,6 +119,7 @@ func TestDamage(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	// A length that promises much costs maxBlind at most; 5 bytes of 4 frames' lengths can promise so much.
+	t.Logf("%d conversations took %d MiB", 5*len(whole), (after.TotalAlloc-before.TotalAlloc)>>20)
 	if took := after.TotalAlloc - before.TotalAlloc; took > 200*maxBlind {
 		t.Errorf("%d bytes were taken", took)
 	}

@@ -291,20 +291,43 @@ func TestKillInGraph(t *testing.T) {
 	isolated, _ := runtimes(t)
 	s := loadSource(t, isolated, infer.Source{Name: "m", Bytes: matmuls(3000)}, infer.Options{Optimization: infer.LevelNone})
 	for range 3 {
-		timer := time.AfterFunc(100*time.Millisecond, func() { _ = syscall.Kill(pid(s), syscall.SIGKILL) })
-		_, err := s.Run(context.Background(), matrix(), nil)
-		timer.Stop()
-		if !errors.Is(err, infer.ErrCrashed) {
-			t.Errorf("found %v", err)
+		go func() {
+			awaitRuns(s, 1)
+			_ = syscall.Kill(pid(s), syscall.SIGKILL)
+		}()
+		if _, err := s.Run(context.Background(), matrix(), nil); !errors.Is(err, infer.ErrCrashed) {
+			t.Fatalf("found %v", err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		c, err := s.(*session).live(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		if _, err = s.Run(ctx, matrix(), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("found %v", err)
 		}
 		cancel()
-		if !s.(*session).current.Load().alive() {
+		if !c.alive() {
 			t.Error("the child was killed, though it can end a run between nodes")
 		}
+	}
+}
+
+// TestMemoryLimit has a run that needs more than the child may take: an error, and no death.
+func TestMemoryLimit(t *testing.T) {
+	unlimited, _ := runtimes(t)
+	c := unlimited.config
+	c.Library.MemoryLimit = 16 << 20
+	s := loadSource(t, openConfig(t, c), infer.Source{Name: "m", Bytes: identity(tensorType(model.Float32))}, infer.Options{})
+	for _, test := range []struct {
+		n  int64
+		ok bool
+	}{{1 << 10, true}, {8 << 20, false}, {1 << 10, true}} {
+		got, err := s.Run(context.Background(), []infer.Value{infer.NewTensor(make([]float32, test.n), test.n)}, nil)
+		if (err == nil) != test.ok || errors.Is(err, infer.ErrCrashed) {
+			t.Errorf("%d elements: found %v", test.n, err)
+		}
+		got.Close()
 	}
 }
 

@@ -52,7 +52,7 @@ func loadSource(t *testing.T, r infer.Runtime, g infer.Source, o infer.Options) 
 func fakeSessionOf(t *testing.T) infer.Session {
 	t.Helper()
 	c := config("fake")
-	c.Grace = 200 * time.Millisecond
+	c.Grace = 500 * time.Millisecond
 	return loadSource(t, openConfig(t, c), infer.Source{Name: "m"}, infer.Options{})
 }
 
@@ -222,6 +222,16 @@ func TestDeaths(t *testing.T) {
 	}
 }
 
+// awaitRuns waits until n runs are under way.
+func awaitRuns(s infer.Session, n int) {
+	c := s.(*session).current.Load()
+	for waiting := 0; waiting < n; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		waiting = len(c.waiting)
+		c.mu.Unlock()
+	}
+}
+
 // TestDeathFailsAll kills the child while many runs are under way.
 func TestDeathFailsAll(t *testing.T) {
 	s := fakeSessionOf(t)
@@ -233,12 +243,7 @@ func TestDeathFailsAll(t *testing.T) {
 			errs <- err
 		}()
 	}
-	c := s.(*session).current.Load()
-	for waiting := 0; waiting < runs; time.Sleep(time.Millisecond) {
-		c.mu.Lock()
-		waiting = len(c.waiting)
-		c.mu.Unlock()
-	}
+	awaitRuns(s, runs)
 	if err := syscall.Kill(pid(s), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +434,7 @@ func TestParentDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
-	for range 400 {
+	for range 2000 {
 		if !running(child) {
 			return
 		}
