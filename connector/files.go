@@ -35,22 +35,23 @@ const (
 var ReadFromFiles = catalog.AddSource(catalog.SourceSpec{
 	Name:    "ReadFromFiles",
 	Summary: "Reads whole files, such as images, a row each.",
-	Doc: `A row has the fields path (as found: relative where path is), bytes (the content as it lies: nothing is decompressed), media_type
-(such as image/png), size (in bytes) and modified (when the file was last written, a timestamp). Files are taken in the order of their paths.
+	Doc: `A row has the fields path (as found: relative where path is), bytes (the content as it lies: nothing is decompressed), media_type (such as
+image/png), size (in bytes) and modified (when the file was last written, a timestamp). Files are taken in the order of their paths.
 
-**Files**: a folder stands for all files below it, without hidden ones (names that begin with a dot) and without following links to folders; the pattern FOLDER/**
-finds the hidden ones, too. Archives are files like others and are not unpacked.
+**Files**: a folder stands for all files below it, without hidden ones (names that begin with a dot) and without following links to
+folders; the pattern FOLDER/** finds the hidden ones, too. Archives are files like others and are not unpacked.
 
-**Media types** go by the first 512 bytes, as the [MIME Sniffing Standard](https://mimesniff.spec.whatwg.org/) has it, and beyond it FLAC, TIFF, AVIF,
-HEIF and M4A. What these leave open (plain text, XML, zip, Ogg, unknown bytes, an empty file) goes by the extension where that fits; else it is application/octet-stream. There are no parameters such as charset.
+**Media types** go by the first 512 bytes, as the [MIME Sniffing Standard](https://mimesniff.spec.whatwg.org/) has it, and beyond it FLAC,
+TIFF, AVIF, HEIF and M4A. What these leave open (plain text, XML, zip, Ogg, unknown bytes, an empty file) goes by the extension where that
+fits; else it is application/octet-stream. There are no parameters such as charset.
 
 **Time**: rows have no event time; see AssignTimestamps, which takes modified.
 
-**Errors**: what cannot be read (no permission, gone since it was found, no regular file, changed meanwhile, larger than max_bytes, a path that is not UTF-8) is an
-error record; its element is the path.
+**Errors**: what cannot be read (no permission, gone since it was found, no regular file, changed meanwhile, larger than max_bytes, a path
+that is not UTF-8) is an error record; its element is the path.
 
-**Cost**: files are read in parallel, a worker holding up to 4 MiB of small ones or one large one. Where nothing reads bytes, only the first 512 bytes are read, for
-media_type; where nothing reads that either, files are not opened, and one without permission is a row.`,
+**Cost**: files are read in parallel, a worker holding up to 4 MiB of small ones or one large one. Where nothing reads bytes, only the
+first 512 bytes are read, for media_type; where nothing reads that either, files are not opened, and one without permission is a row.`,
 	Fields: []catalog.Field{
 		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, a folder, or a pattern such as photos/*.jpg."},
 		{Name: "max_bytes", Type: catalog.Integer, Default: "67108864", Doc: "The size of the largest file that is read; 64 MiB by default, 1 GiB at most."},

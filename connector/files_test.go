@@ -249,7 +249,7 @@ func TestUnchanged(t *testing.T) {
 
 // TestReadFilesMorsels bounds what a worker holds, by number and by bytes, and follows the progress.
 func TestReadFilesMorsels(t *testing.T) {
-	files := map[string]string{"b": strings.Repeat("x", maxMorselFileBytes+1), "c": strings.Repeat("x", maxMorselFileBytes), "d": "1"}
+	files := map[string]string{"b": strings.Repeat("x", 2*maxBatchText+1), "c": strings.Repeat("x", maxMorselFileBytes), "d": "1"}
 	for i := range 2 * maxMorselFiles {
 		files[fmt.Sprintf("a%02d", i)] = "x"
 	}
@@ -273,7 +273,7 @@ func TestReadFilesMorsels(t *testing.T) {
 		if s := strings.Join(got, " "); s != want {
 			t.Errorf("for %s morsels of %s files, want %s", field, s, want)
 		}
-		if done, total := r.Progress(); done != total || total != 2*maxMorselFiles+2*maxMorselFileBytes+2 {
+		if done, total := r.Progress(); done != total || total != 2*maxMorselFiles+2*maxBatchText+maxMorselFileBytes+2 {
 			t.Errorf("progress %d of %d", done, total)
 		}
 		if held := cap(d.(*filesDecoder).bytes.Data); held > 2*maxBatchText {
