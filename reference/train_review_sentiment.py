@@ -2,7 +2,7 @@
 
     python -P reference/train_review_sentiment.py --data DATA [--out models/review-sentiment]
 
--P keeps reference/tokenizers.py from hiding the library of that name.
+-P keeps reference/tokenizer_cases.py from hiding the library of that name.
 
 DATA holds text/uci-sentences/train.csv.gz and text/nltk-lexica/opinion_lexicon.zip. A fifth of the sentences is held
 out, by source, label and seed; the settings are chosen by cross-validation on the others, and the held-out sentences

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"strings"
 	"sync"
 
 	"github.com/leat-project/leat/catalog"
@@ -24,8 +23,7 @@ type textModel struct {
 	tok       *tokenizer.Tokenizer
 	graph     *model.GraphFile
 	inputs    []tokenInput
-	lower     bool // texts are lower-cased before the tokenizer, as sentence-transformers may ask
-	maxLength int  // tokens of an item, special ones among them; 0: no limit
+	maxLength int // tokens of an item, special ones among them; 0: no limit
 	long      string
 	stride    int
 	padID     int64
@@ -72,7 +70,7 @@ func newTextModel(s *Setup) (*textModel, error) {
 		}
 		m.inputs = append(m.inputs, tokenInput{what, in.DType})
 	}
-	if m.tok, err = readTokenizer(s.Package); err != nil {
+	if m.tok, err = readTokenizer(s.Package, lowerCases(s.Package)); err != nil {
 		return nil, err
 	}
 	if err := m.limits(s); err != nil {
@@ -82,8 +80,40 @@ func newTextModel(s *Setup) (*textModel, error) {
 	return m, nil
 }
 
-func readTokenizer(p *model.Package) (*tokenizer.Tokenizer, error) {
+// lowerCases reports whether sentence-transformers lower-cases the package's texts.
+func lowerCases(p *model.Package) bool {
+	var settings struct {
+		LowerCase bool `json:"do_lower_case"`
+	}
+	text, err := p.ReadFile("sentence_bert_config.json")
+	return err == nil && json.Unmarshal(text, &settings) == nil && settings.LowerCase
+}
+
+// lowered puts lower-casing before the normalizer of a tokenizer.json that has none, as sentence-transformers does.
+func lowered(text []byte) ([]byte, error) {
+	var file map[string]json.RawMessage
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, err
+	}
+	steps := []json.RawMessage{json.RawMessage(`{"type": "Lowercase"}`)}
+	if n, ok := file["normalizer"]; ok && string(n) != "null" {
+		steps = append(steps, n)
+	}
+	sequence, err := json.Marshal(map[string]any{"type": "Sequence", "normalizers": steps})
+	if err != nil {
+		return nil, err
+	}
+	file["normalizer"] = sequence
+	return json.Marshal(file)
+}
+
+func readTokenizer(p *model.Package, lower bool) (*tokenizer.Tokenizer, error) {
 	text, err := p.ReadFile("tokenizer.json")
+	if err == nil && lower {
+		if text, err = lowered(text); err != nil {
+			return nil, fmt.Errorf("tokenizer.json: %w", err)
+		}
+	}
 	if err == nil {
 		t, err := tokenizer.New(text)
 		if err != nil {
@@ -166,10 +196,6 @@ func (m *textModel) padding(p *model.Package) {
 	var settings struct {
 		PadToken    any    `json:"pad_token"`
 		PaddingSide string `json:"padding_side"`
-		LowerCase   bool   `json:"do_lower_case"`
-	}
-	if text, err := p.ReadFile("sentence_bert_config.json"); err == nil && json.Unmarshal(text, &settings) == nil {
-		m.lower = settings.LowerCase
 	}
 	if text, err := p.ReadFile("tokenizer_config.json"); err == nil && json.Unmarshal(text, &settings) == nil {
 		token := ""
@@ -235,9 +261,6 @@ func wrongType(input, wanted string, found column.Value) error {
 func (m *textModel) add(w *textWork, row int32, text string, arena []int64) ([]int64, error) {
 	if len(text) > tokenizer.MaxText {
 		return arena, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("the text has %d bytes, at most %d are taken", len(text), tokenizer.MaxText)}
-	}
-	if m.lower {
-		text = strings.ToLower(text)
 	}
 	if cap(arena)-len(arena) < len(text)/2+8 {
 		arena = make([]int64, 0, max(1<<14, len(text)+8))

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// recorded is what reference/tokenizers.py wrote for a tokenizer.
+// recorded is what reference/tokenizer_cases.py wrote for a tokenizer.
 type recorded struct {
 	Tokenizer string
 	Single    []answer

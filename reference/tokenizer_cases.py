@@ -1,6 +1,6 @@
 """Trains small tokenizers of each family with Hugging Face's library and records what they answer.
 
-Usage: python -I reference/tokenizers.py task/tokenizer/testdata
+Usage: python -I reference/tokenizer_cases.py task/tokenizer/testdata
 
 Writes texts.json, the hard texts, and for each family NAME.json.gz: the tokenizer.json, and ids, type ids and offsets
 for all texts, for pairs, truncated, and in windows; offsets are in bytes. properties.gz (JSON) has the classes of all
