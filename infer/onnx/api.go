@@ -2,6 +2,8 @@ package onnx
 
 import (
 	"fmt"
+	"runtime"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -12,6 +14,9 @@ import (
 
 // apiVersion is the version of the function table that is asked for, the first that has all of the slots below.
 const apiVersion = 18
+
+// newerVersion is the first that has the last slots, which are called only where the library is that new.
+const newerVersion = 24
 
 // Slots of OrtApi, as onnxruntime_c_api.h has them in order. The table only ever grows at its end.
 const (
@@ -36,6 +41,7 @@ const (
 	slotSessionGetOutputName             = 37
 	slotCreateRunOptions                 = 39
 	slotRunOptionsSetTerminate           = 46
+	slotRunOptionsUnsetTerminate         = 47
 	slotCreateTensorAsOrtValue           = 48
 	slotCreateTensorWithData             = 49
 	slotGetTensorMutableData             = 51
@@ -89,7 +95,10 @@ const (
 	slotGetOptionalContainedTypeInfo     = 251
 	slotGetResizedStringBuffer           = 252
 
-	slots = slotGetResizedStringBuffer + 1
+	slotHasShape    = 390 // TensorTypeAndShape_HasShape
+	slotGetShapeRef = 414 // GetTensorElementTypeAndShapeDataReference
+
+	slots = slotGetShapeRef + 1
 )
 
 // pointer is an address in the library's memory, which the collector does not know.
@@ -99,6 +108,7 @@ type pointer = uintptr
 type api struct {
 	table   *[slots]pointer
 	version string // of the library
+	newer   bool   // it is of newerVersion at least
 }
 
 // newAPI asks a loaded library for its table. base is its symbol OrtGetApiBase.
@@ -114,7 +124,22 @@ func newAPI(base pointer) (*api, error) {
 	if table == 0 {
 		return nil, fmt.Errorf("wanted ONNX Runtime 1.%d or newer, found %s", apiVersion, goString(version))
 	}
-	return &api{table: (*[slots]pointer)(native(table)), version: goString(version)}, nil
+	a := &api{table: (*[slots]pointer)(native(table)), version: goString(version)}
+	a.newer = minorOf(a.version) >= newerVersion
+	return a, nil
+}
+
+// minorOf returns 31 for 1.31.1, and 0 for what is no such version.
+func minorOf(version string) int {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 || parts[0] != "1" {
+		return 0
+	}
+	minor, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return 0
+	}
+	return minor
 }
 
 // call calls a function that returns a status, and returns what the status says. Pointers to Go variables are given as
@@ -127,6 +152,39 @@ func (a *api) call(slot int, args ...uintptr) error {
 		return nil
 	}
 	return a.statusError(status)
+}
+
+// scratch is memory for calls that come with every run: arguments lie in it, and the library writes its answers to it, so that
+// a call allocates nothing. It has to be on the heap, as a part of what is, since its addresses are given as numbers.
+type scratch struct {
+	args                        [8]uintptr
+	address, shape, rank, count pointer // answers
+	number                      int32   // an answer
+}
+
+// callWith is call with arguments that point to the heap: into s, or to what the caller keeps alive.
+func (a *api) callWith(s *scratch, slot int, args ...uintptr) error {
+	n := copy(s.args[:], args)
+	status, _, _ := purego.SyscallN(a.table[slot], s.args[:n]...)
+	runtime.KeepAlive(s)
+	if status == 0 {
+		return nil
+	}
+	return a.statusError(status)
+}
+
+// releaseWith is release without an allocation.
+func (a *api) releaseWith(s *scratch, slot int, object pointer) {
+	if object != 0 {
+		s.args[0] = object
+		purego.SyscallN(a.table[slot], s.args[:1]...)
+	}
+}
+
+// ask calls a function that returns a C bool of an object.
+func (a *api) ask(slot int, object pointer) bool {
+	answer, _, _ := purego.SyscallN(a.table[slot], object)
+	return answer&0xff != 0
 }
 
 // release calls a function that frees what it is given, and takes nothing amiss in 0.

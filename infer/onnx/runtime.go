@@ -154,7 +154,7 @@ func (r *Runtime) Load(ctx context.Context, g infer.Source, o infer.Options) (in
 		return nil, err
 	}
 	defer r.release(slotReleaseSessionOptions, options)
-	s := &session{r: r, name: g.Name}
+	s := &session{r: r, name: g.Name, idle: []*call{}}
 	if g.Path != "" {
 		path := pathArgument(g.Path)
 		err = r.call(slotCreateSession, r.env, uintptr(unsafe.Pointer(&path[0])), options, uintptr(unsafe.Pointer(&s.handle)))

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -21,10 +22,15 @@ type session struct {
 	// names are C strings in the library's memory, in the order of inputs and outputs.
 	inputNames, outputNames []pointer
 
-	mu     sync.RWMutex // read by runs, written by Close
-	closed bool
-	calls  sync.Pool // of *call
+	running sync.RWMutex // read by runs, written by Close
+	closed  bool
+
+	mu   sync.Mutex
+	idle []*call // for the next runs; nil once the session is closed
 }
+
+// maxIdleCalls is how many calls a session keeps for later runs. A call holds some hundred bytes.
+const maxIdleCalls = 64
 
 var _ infer.Session = (*session)(nil)
 
@@ -65,169 +71,82 @@ func (s *session) values(slotCount, slotName, slotType int) (infos []model.Value
 	return infos, names, nil
 }
 
-// call is the memory of one run. It is kept for the next, so that a run allocates little.
-type call struct {
-	pinner               runtime.Pinner
-	inputs, outputs      []pointer // values
-	inputNames, outNames []pointer
-	owned                []pointer // parts of outputs
-	options              pointer
-}
-
-// Run computes outputs. Inputs that the library only reads may be shared by several runs at once.
+// Run computes outputs. Its own cost is some microseconds, most of it the calls of the library for each input and output.
 func (s *session) Run(ctx context.Context, inputs []infer.Value, outputs []int) (*infer.Results, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.running.RLock()
+	defer s.running.RUnlock()
 	if s.closed {
 		return nil, fmt.Errorf("model %s: the session is closed", s.name)
 	}
-	c, _ := s.calls.Get().(*call)
-	if c == nil {
-		c = &call{}
-	}
-	err := s.prepare(c, inputs, outputs)
+	c := s.take()
+	err := c.prepare(inputs, outputs)
 	if err == nil {
-		err = s.run(ctx, c)
+		err = c.run(ctx)
 	}
-	for _, v := range c.inputs {
-		s.r.release(slotReleaseValue, v)
-	}
+	c.releaseAll(&c.inputs)
 	c.pinner.Unpin()
 	runtime.KeepAlive(inputs)
 	if err == nil {
 		var results *infer.Results
-		if results, err = s.results(c); err == nil {
+		if results, err = c.results(); err == nil {
 			return results, nil
 		}
 	}
-	s.free(c)
+	c.free()
 	if ctx.Err() != nil {
-		err = ctx.Err() // what fails after a cancellation fails because of it
+		return nil, ctx.Err() // what fails after a cancellation fails because of it
 	}
-	return nil, err
+	return nil, fmt.Errorf("model %s: %w", s.name, err)
 }
 
-// prepare makes the arguments of a run.
-func (s *session) prepare(c *call, inputs []infer.Value, outputs []int) error {
-	c.inputs, c.inputNames, c.outNames, c.outputs, c.owned = c.inputs[:0], c.inputNames[:0], c.outNames[:0], c.outputs[:0], c.owned[:0]
-	if len(inputs) != len(s.inputs) {
-		return fmt.Errorf("model %s: wanted %d inputs, found %d", s.name, len(s.inputs), len(inputs))
-	}
-	var size int64
-	for i, in := range inputs {
-		if in == nil {
-			continue
-		}
-		if t, ok := in.(*infer.Tensor); ok {
-			size += int64(len(t.Data))
-		}
-		if size > infer.MaxTensorBytes {
-			return fmt.Errorf("model %s: the inputs are beyond the limit of %d bytes", s.name, infer.MaxTensorBytes)
-		}
-		v, err := s.r.toNative(in, &c.pinner)
-		if err != nil {
-			return fmt.Errorf("model %s: input %q: %w", s.name, s.inputs[i].Name, err)
-		}
-		c.inputs, c.inputNames = append(c.inputs, v), append(c.inputNames, s.inputNames[i])
-	}
-	if outputs == nil {
-		c.outNames = append(c.outNames, s.outputNames...)
-	}
-	for _, o := range outputs {
-		if o < 0 || o >= len(s.outputs) {
-			return fmt.Errorf("model %s: wanted output %d, found %d outputs", s.name, o, len(s.outputs))
-		}
-		c.outNames = append(c.outNames, s.outputNames[o])
-	}
-	for range c.outNames {
-		c.outputs = append(c.outputs, 0)
-	}
-	return nil
-}
-
-// run calls the library. A context that can end gets options of its own, through which it can be told to.
-func (s *session) run(ctx context.Context, c *call) error {
-	if ctx.Done() != nil {
-		if err := s.r.call(slotCreateRunOptions, uintptr(unsafe.Pointer(&c.options))); err != nil {
-			return err
-		}
-		options, ended := c.options, make(chan struct{})
-		stop := context.AfterFunc(ctx, func() {
-			_ = s.r.call(slotRunOptionsSetTerminate, options) // sets a flag; there is nothing to fail
-			close(ended)
-		})
-		defer func() {
-			if !stop() {
-				<-ended // the options are in use until then
-			}
-			s.r.release(slotReleaseRunOptions, c.options)
-			c.options = 0
-		}()
-	}
-	err := s.r.call(slotRun, s.handle, c.options, address(c.inputNames), address(c.inputs), uintptr(len(c.inputs)),
-		address(c.outNames), uintptr(len(c.outNames)), address(c.outputs))
-	runtime.KeepAlive(c)
-	if err != nil {
-		return fmt.Errorf("model %s: %w", s.name, err)
-	}
-	return nil
-}
-
-// address returns where a slice lies. Its memory is Go's heap's, which does not move.
-func address(p []pointer) uintptr {
-	return uintptr(unsafe.Pointer(unsafe.SliceData(p)))
-}
-
-// results views the outputs. They live until they are closed.
-func (s *session) results(c *call) (*infer.Results, error) {
-	values := make([]infer.Value, len(c.outputs))
-	var size int64
-	for i, o := range c.outputs {
-		v, err := s.r.toGo(o, &c.owned)
-		if err != nil {
-			return nil, fmt.Errorf("model %s: output %d: %w", s.name, i, err)
-		}
-		if t, ok := v.(*infer.Tensor); ok {
-			size += int64(len(t.Data))
-		}
-		values[i] = v
-	}
-	s.r.outputs.Add(size)
-	return infer.NewResults(values, func() {
-		s.r.outputs.Add(-size)
-		s.free(c)
-	}), nil
-}
-
-// free releases a call's outputs and keeps its memory for the next.
-func (s *session) free(c *call) {
-	for _, v := range c.owned {
-		s.r.release(slotReleaseValue, v)
-	}
-	for _, v := range c.outputs {
-		s.r.release(slotReleaseValue, v)
-	}
-	c.outputs, c.owned = c.outputs[:0], c.owned[:0]
-	s.calls.Put(c)
-}
-
-// Close frees the session, after the runs that are under way.
-func (s *session) Close() error {
+// take returns a call that no run uses.
+func (s *session) take() *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		c := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return c
+	}
+	return newCall(s)
+}
+
+// put keeps a call for the next run, or ends it.
+func (s *session) put(c *call) {
+	s.mu.Lock()
+	keep := s.idle != nil && len(s.idle) < maxIdleCalls
+	if keep {
+		s.idle = append(s.idle, c)
+	}
+	s.mu.Unlock()
+	if !keep {
+		c.end()
+	}
+}
+
+// Close frees the session, after the runs that are under way. Results may be closed later.
+func (s *session) Close() error {
+	s.running.Lock()
+	defer s.running.Unlock()
 	if s.closed {
 		return nil
 	}
 	s.closed = true
+	s.mu.Lock()
+	idle := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	for _, c := range idle {
+		c.end()
+	}
+	var errs []error
 	for _, name := range append(s.inputNames, s.outputNames...) {
-		if err := s.r.call(slotAllocatorFree, s.r.allocator, name); err != nil {
-			return err
-		}
+		errs = append(errs, s.r.call(slotAllocatorFree, s.r.allocator, name))
 	}
 	s.r.release(slotReleaseSession, s.handle)
 	s.r.sessions.Add(-1)
-	return nil
+	return errors.Join(errs...)
 }

@@ -37,6 +37,10 @@ func (r *Runtime) describeTensor(v *model.ValueInfo, tensor pointer) (err error)
 	if v.DType, v.Shape, err = r.typeAndShape(tensor); err != nil {
 		return err
 	}
+	if len(v.Shape) == 0 && r.newer && !r.ask(slotHasShape, tensor) {
+		v.Shape = nil
+		return nil
+	}
 	v.Dims = make([]string, len(v.Shape))
 	if len(v.Shape) == 0 {
 		return nil
@@ -82,6 +86,6 @@ func (r *Runtime) describeMap(info pointer) (model.ValueInfo, error) {
 	}
 	defer r.release(slotReleaseTypeInfo, inner)
 	value, err := r.describeType(inner)
-	v.Key, v.DType = model.DType(key), value.DType
+	v.Key, v.DType = elementType(key), value.DType
 	return v, err
 }

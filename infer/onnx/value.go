@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -17,6 +18,45 @@ const (
 	onnxSparse   = 5
 	onnxOptional = 6
 )
+
+// The library numbers element types as ONNX does, but for the last: ONNX put float8e8m0, uint2 and int2 at 24, 25 and 26.
+const (
+	firstShifted = 24
+	uint2Here    = 24
+	int2Here     = 25
+	e8m0Here     = 26
+	e8m0         = model.DType(24)
+	uint2        = model.DType(25)
+	int2         = model.DType(26)
+)
+
+// elementType returns the type that the library has a number for.
+func elementType(number int32) model.DType {
+	switch {
+	case number >= 0 && number < firstShifted:
+		return model.DType(number)
+	case number == uint2Here:
+		return uint2
+	case number == int2Here:
+		return int2
+	case number == e8m0Here:
+		return e8m0
+	}
+	return model.Undefined
+}
+
+// numberOf returns the library's number of a type.
+func numberOf(d model.DType) uintptr {
+	switch d {
+	case uint2:
+		return uint2Here
+	case int2:
+		return int2Here
+	case e8m0:
+		return e8m0Here
+	}
+	return uintptr(d)
+}
 
 // stringArray is an array of C strings in Go's memory, pinned until it is freed.
 type stringArray struct {
@@ -42,38 +82,39 @@ func (a *stringArray) free() { a.pinner.Unpin() }
 // nothing is where the data of a tensor without elements is said to be.
 var nothing [16]byte
 
-// toNative makes the library's value of ours. Tensors stay where they are: pin holds them for as long as the value lives.
-func (r *Runtime) toNative(v infer.Value, pin *runtime.Pinner) (pointer, error) {
+// toNative makes the library's value of ours. Tensors stay where they are, pinned until the run has ended.
+func (c *call) toNative(v infer.Value, info *model.ValueInfo) (pointer, error) {
 	switch v := v.(type) {
 	case *infer.Tensor:
 		if v.DType == model.String {
-			return r.stringTensor(v)
+			return c.s.r.stringTensor(v)
 		}
-		return r.tensor(v, pin)
+		return c.tensor(v)
 	case *infer.Sequence:
-		return r.sequence(v, pin)
+		return c.sequence(v, info)
 	}
 	return 0, fmt.Errorf("wanted a tensor or a sequence as input, found %s", infer.KindOf(v))
 }
 
-func (r *Runtime) tensor(t *infer.Tensor, pin *runtime.Pinner) (pointer, error) {
+func (c *call) tensor(t *infer.Tensor) (pointer, error) {
 	if err := t.Check(); err != nil {
 		return 0, err
 	}
 	data := unsafe.Pointer(&nothing)
 	if len(t.Data) > 0 {
 		data = unsafe.Pointer(unsafe.SliceData(t.Data))
-		pin.Pin(data)
+		c.pinner.Pin(data)
 	}
 	shape := unsafe.Pointer(&nothing)
 	if len(t.Shape) > 0 {
 		shape = unsafe.Pointer(unsafe.SliceData(t.Shape))
 	}
-	var value pointer
-	err := r.call(slotCreateTensorWithData, r.memory, uintptr(data), uintptr(len(t.Data)), uintptr(shape), uintptr(len(t.Shape)),
-		uintptr(t.DType), uintptr(unsafe.Pointer(&value)))
+	k := &c.scratch
+	k.address = 0
+	err := c.s.r.callWith(k, slotCreateTensorWithData, c.s.r.memory, uintptr(data), uintptr(len(t.Data)), uintptr(shape), uintptr(len(t.Shape)),
+		numberOf(t.DType), uintptr(unsafe.Pointer(&k.address)))
 	runtime.KeepAlive(t)
-	return value, err
+	return k.address, err
 }
 
 // stringTensor copies strings into a tensor of the library's. They may hold zero bytes.
@@ -101,42 +142,79 @@ func (r *Runtime) stringTensor(t *infer.Tensor) (pointer, error) {
 	return value, nil
 }
 
-func (r *Runtime) sequence(s *infer.Sequence, pin *runtime.Pinner) (pointer, error) {
-	elems := make([]pointer, len(s.Elems)+1)
-	defer func() {
-		for _, e := range elems {
-			r.release(slotReleaseValue, e)
-		}
-	}()
+// sequence makes a sequence. The library cannot make one of no elements; a graph can.
+func (c *call) sequence(s *infer.Sequence, info *model.ValueInfo) (pointer, error) {
+	for info.Elem != nil && info.Kind == model.OptionalValue {
+		info = info.Elem
+	}
+	if info.Kind != model.SequenceValue || info.Elem == nil {
+		return 0, fmt.Errorf("wanted %s, found %s", info, infer.KindOf(s))
+	}
+	if len(s.Elems) == 0 {
+		return c.s.r.emptySequence(info.Elem)
+	}
+	elems := make([]pointer, len(s.Elems))
+	defer c.releaseAll(&elems)
 	for i, e := range s.Elems {
+		if err := accept(info.Elem, e); err != nil {
+			return 0, fmt.Errorf("element %d: %w", i, err)
+		}
 		var err error
-		if elems[i], err = r.toNative(e, pin); err != nil {
-			return 0, err
+		if elems[i], err = c.toNative(e, info.Elem); err != nil {
+			return 0, fmt.Errorf("element %d: %w", i, err)
 		}
 	}
 	var value pointer
-	err := r.call(slotCreateValue, uintptr(unsafe.Pointer(&elems[0])), uintptr(len(s.Elems)), onnxSequence, uintptr(unsafe.Pointer(&value)))
+	err := c.s.r.call(slotCreateValue, uintptr(unsafe.Pointer(&elems[0])), uintptr(len(s.Elems)), onnxSequence, uintptr(unsafe.Pointer(&value)))
 	return value, err
 }
 
-// toGo views a value of the library's. Tensors of numbers are not copied; strings are. What has to be released with
-// the value, parts of sequences and maps, is appended to owned.
-func (r *Runtime) toGo(value pointer, owned *[]pointer) (infer.Value, error) {
+// emptySequence lets a graph of one operator make a sequence without elements.
+func (r *Runtime) emptySequence(elem *model.ValueInfo) (pointer, error) {
+	if elem.Kind != model.TensorValue {
+		return 0, fmt.Errorf("an empty sequence of %s cannot be made: only one of tensors can", elem)
+	}
+	loaded, err := r.Load(context.Background(), infer.Source{Name: "of an empty sequence", Bytes: emptySequenceGraph(rune(elem.DType))}, infer.Options{})
+	if err != nil {
+		return 0, err
+	}
+	s := loaded.(*session)
+	defer s.Close()
+	c := newCall(s)
+	if err := c.prepare(nil, nil); err != nil {
+		return 0, err
+	}
+	return c.outputs[0], c.run(context.Background())
+}
+
+// emptySequenceGraph is an ONNX model whose only node is SequenceEmpty, for elements of a type below 128.
+func emptySequenceGraph(elem rune) []byte {
+	return []byte("\x08\x08\x42\x02\x10\x0b\x3a\x34" + // ir_version 8, opset 11, a graph of 52 bytes:
+		"\x0a\x20\x12\x01s\x22\x0dSequenceEmpty\x2a\x0c\x0a\x05dtype\x18" + string(elem) + "\xa0\x01\x02" + // s = SequenceEmpty(dtype)
+		"\x12\x01g\x62\x0d\x0a\x01s\x12\x08\x22\x06\x0a\x04\x0a\x02\x08" + string(elem)) // named g; its output s, a sequence of tensors
+}
+
+// toGo views a value of the library's; a tensor is known to be one. Tensors of numbers are not copied; strings are. What has to
+// be released with the value, parts of sequences and maps, is appended to owned.
+func (c *call) toGo(value pointer, isTensor bool) (infer.Value, error) {
 	if value == 0 {
 		return nil, nil
 	}
-	var kind, has int32
-	if err := r.call(slotGetValueType, value, uintptr(unsafe.Pointer(&kind))); err != nil {
+	if isTensor {
+		return c.viewTensor(value)
+	}
+	r, k := c.s.r, &c.scratch
+	if err := r.callWith(k, slotGetValueType, value, uintptr(unsafe.Pointer(&k.number))); err != nil {
 		return nil, err
 	}
-	switch kind {
+	switch k.number {
 	case onnxTensor:
-		return r.viewTensor(value)
+		return c.viewTensor(value)
 	case onnxSequence:
-		elems, err := r.parts(value, owned)
+		elems, err := c.parts(value)
 		return &infer.Sequence{Elems: elems}, err
 	case onnxMap:
-		elems, err := r.parts(value, owned)
+		elems, err := c.parts(value)
 		if err != nil {
 			return nil, err
 		}
@@ -151,26 +229,28 @@ func (r *Runtime) toGo(value pointer, owned *[]pointer) (infer.Value, error) {
 	case onnxSparse:
 		return nil, fmt.Errorf("sparse tensors are not supported")
 	}
-	if err := r.call(slotHasValue, value, uintptr(unsafe.Pointer(&has))); err != nil || has == 0 {
+	kind := k.number
+	if err := r.callWith(k, slotHasValue, value, uintptr(unsafe.Pointer(&k.number))); err != nil || k.number == 0 {
 		return nil, err
 	}
 	return nil, fmt.Errorf("values of ONNX type %d are not supported", kind)
 }
 
 // parts returns the elements of a sequence, or the keys and values of a map.
-func (r *Runtime) parts(value pointer, owned *[]pointer) ([]infer.Value, error) {
-	var n uintptr
-	if err := r.call(slotGetValueCount, value, uintptr(unsafe.Pointer(&n))); err != nil {
+func (c *call) parts(value pointer) ([]infer.Value, error) {
+	r, k := c.s.r, &c.scratch
+	if err := r.callWith(k, slotGetValueCount, value, uintptr(unsafe.Pointer(&k.count))); err != nil {
 		return nil, err
 	}
+	n := k.count
 	out := make([]infer.Value, 0, n)
 	for i := range n {
-		var part pointer
-		if err := r.call(slotGetValue, value, i, r.allocator, uintptr(unsafe.Pointer(&part))); err != nil {
+		if err := r.callWith(k, slotGetValue, value, i, r.allocator, uintptr(unsafe.Pointer(&k.address))); err != nil {
 			return nil, err
 		}
-		*owned = append(*owned, part)
-		v, err := r.toGo(part, owned)
+		part := k.address
+		c.owned = append(c.owned, part)
+		v, err := c.toGo(part, false)
 		if err != nil {
 			return nil, err
 		}
@@ -179,38 +259,55 @@ func (r *Runtime) parts(value pointer, owned *[]pointer) ([]infer.Value, error) 
 	return out, nil
 }
 
-func (r *Runtime) viewTensor(value pointer) (*infer.Tensor, error) {
-	var info pointer
-	if err := r.call(slotGetTensorTypeAndShape, value, uintptr(unsafe.Pointer(&info))); err != nil {
+func (c *call) viewTensor(value pointer) (*infer.Tensor, error) {
+	t := &infer.Tensor{}
+	if err := c.shapeOf(value, t); err != nil {
 		return nil, err
 	}
-	defer r.release(slotReleaseTensorTypeAndShapeInfo, info)
-	dtype, shape, err := r.typeAndShape(info)
-	if err != nil {
-		return nil, err
-	}
-	t := &infer.Tensor{DType: dtype, Shape: shape}
+	r, k := c.s.r, &c.scratch
 	n := t.Len()
 	if n < 0 || n > infer.MaxTensorBytes {
-		return nil, fmt.Errorf("an output has the shape %v, which is beyond the limit of %d bytes", shape, infer.MaxTensorBytes)
+		return nil, fmt.Errorf("a tensor has the shape %v, which is beyond the limit of %d bytes", t.Shape, infer.MaxTensorBytes)
 	}
-	if dtype == model.String {
+	if t.DType == model.String {
+		var err error
 		t.Strings, err = r.stringsOf(value, int(n))
 		return t, err
 	}
-	size := dtype.Bytes(n)
+	size := t.DType.Bytes(n)
 	if size == 0 {
 		return t, nil
 	}
-	var data pointer
-	if err := r.call(slotGetTensorMutableData, value, uintptr(unsafe.Pointer(&data))); err != nil {
+	if err := r.callWith(k, slotGetTensorMutableData, value, uintptr(unsafe.Pointer(&k.address))); err != nil {
 		return nil, err
 	}
-	if data == 0 {
-		return nil, fmt.Errorf("an output of shape %v has no data", shape)
+	if k.address == 0 {
+		return nil, fmt.Errorf("a tensor of shape %v has no data", t.Shape)
 	}
-	t.Data = unsafe.Slice((*byte)(native(data)), size)
+	t.Data = unsafe.Slice((*byte)(native(k.address)), size)
 	return t, nil
+}
+
+// shapeOf finds out the type and shape of a tensor: in a newer library by one call.
+func (c *call) shapeOf(value pointer, t *infer.Tensor) (err error) {
+	r, k := c.s.r, &c.scratch
+	if r.newer {
+		if err := r.callWith(k, slotGetShapeRef, value, uintptr(unsafe.Pointer(&k.number)), uintptr(unsafe.Pointer(&k.shape)), uintptr(unsafe.Pointer(&k.count))); err != nil {
+			return err
+		}
+		t.DType, t.Shape = elementType(k.number), make([]int64, k.count)
+		if k.count > 0 {
+			copy(t.Shape, unsafe.Slice((*int64)(native(k.shape)), k.count))
+		}
+		return nil
+	}
+	var info pointer
+	if err := r.call(slotGetTensorTypeAndShape, value, uintptr(unsafe.Pointer(&info))); err != nil {
+		return err
+	}
+	defer r.release(slotReleaseTensorTypeAndShapeInfo, info)
+	t.DType, t.Shape, err = r.typeAndShape(info)
+	return err
 }
 
 func (r *Runtime) typeAndShape(info pointer) (model.DType, []int64, error) {
@@ -228,7 +325,7 @@ func (r *Runtime) typeAndShape(info pointer) (model.DType, []int64, error) {
 			return 0, nil, err
 		}
 	}
-	return model.DType(dtype), shape, nil
+	return elementType(dtype), shape, nil
 }
 
 // stringsOf copies the strings of a tensor.
