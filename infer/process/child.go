@@ -88,21 +88,29 @@ func (c *child) wait(started chan<- error) {
 	_ = c.in.SetReadDeadline(time.Now().Add(drainTime)) // where that cannot be set, the pipe ends with the process
 	<-c.unread
 	closeAll(c.in, c.out)
+	c.death = fmt.Errorf("%w: %s", infer.ErrCrashed, c.how(err))
+	close(c.dead)
+}
+
+// how says how the process ended, given what waiting for it returned.
+func (c *child) how(err error) string {
 	c.mu.Lock()
-	how := c.cmd.ProcessState.String()
-	if c.reason != "" {
-		how = c.reason
-	} else if how == "signal: killed" {
-		how += ", perhaps by the system for want of memory"
-	} else if c.cmd.ProcessState == nil {
-		how = err.Error()
-	}
+	how := c.reason
 	c.mu.Unlock()
+	state := c.cmd.ProcessState
+	switch {
+	case how != "":
+	case state == nil:
+		how = err.Error()
+	case state.String() == "signal: killed":
+		how = "signal: killed, perhaps by the system for want of memory"
+	default:
+		how = state.String()
+	}
 	if text := c.last.text(); text != "" {
 		how += "; it said last: " + text
 	}
-	c.death = fmt.Errorf("%w: %s", infer.ErrCrashed, how)
-	close(c.dead)
+	return how
 }
 
 // listen reads what the child says until it says no more, and sees to it that it ends then.

@@ -61,7 +61,11 @@ func orphan() {
 
 // config is that of a child which is this binary.
 func config(kind string) Config {
-	return Config{Command: []string{os.Args[0]}, Env: []string{childVariable + "=" + kind,
+	command, err := Self()
+	if err != nil {
+		panic(err)
+	}
+	return Config{Command: command, Env: []string{childVariable + "=" + kind,
 		"GORACE=atexit_sleep_ms=0"}} // under the race detector, a process sleeps a second before it ends
 }
 

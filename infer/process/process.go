@@ -32,10 +32,20 @@ type Library struct {
 
 // Config says what a child is.
 type Config struct {
-	Command []string // a program and its arguments, which calls Serve
+	Command []string // a program and its arguments, which calls Serve: see Self
 	Env     []string // added to this process's environment, as "name=value"
 	Library Library
 	Grace   time.Duration // 0: DefaultGrace
+}
+
+// Self returns a command that is this program with other arguments: as it is now, where the system can tell, even if its file is
+// replaced while it runs.
+func Self(args ...string) ([]string, error) {
+	path, err := executable()
+	if err != nil {
+		return nil, fmt.Errorf("this program cannot find itself, to run models in a process of their own: %w", err)
+	}
+	return append([]string{path}, args...), nil
 }
 
 // Runtime starts a child for each session. It may be used by many goroutines at once.

@@ -258,6 +258,7 @@ func TestDeathFailsAll(t *testing.T) {
 // TestHundredKills kills the child between runs, again and again.
 func TestHundredKills(t *testing.T) {
 	s := fakeSessionOf(t)
+	before, known := os.ReadDir("/proc/self/fd")
 	for range 100 {
 		c := s.(*session).current.Load()
 		if err := syscall.Kill(pid(s), syscall.SIGKILL); err != nil {
@@ -265,6 +266,9 @@ func TestHundredKills(t *testing.T) {
 		}
 		<-c.dead
 		works(t, s)
+	}
+	if after, err := os.ReadDir("/proc/self/fd"); errors.Join(known, err) == nil && len(after) > len(before)+5 { // some are the test's
+		t.Errorf("wanted %d open files, found %d", len(before), len(after))
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// executable returns the path of this program.
+func executable() (string, error) { return os.Executable() }
+
 // attributes are those of a child: in a process group of its own. It ends when its input does.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 

@@ -9,6 +9,9 @@ import (
 // C library has its handles since the start of the process, so that they cannot be put elsewhere.
 func takeStdio() (in, out *os.File, err error) { return os.Stdin, os.Stdout, nil }
 
+// executable returns the path of this program.
+func executable() (string, error) { return os.Executable() }
+
 // attributes are those of a child: in a process group of its own. It ends when its input does.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
