@@ -32,7 +32,7 @@ func main() {
 			continue
 		}
 		fmt.Printf("%s %s\n", t[0], t[1])
-		cmd := exec.Command("go", "test", "-run=^$", "-fuzz=^"+t[1]+"$", "-fuzztime="+*length, t[0])
+		cmd := exec.Command("go", "test", "-run=^$", "-fuzz=^"+t[1]+"$", "-fuzztime="+*length, "-fuzzminimizetime=1x", t[0])
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {
 			failed = true
