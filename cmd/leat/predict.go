@@ -153,7 +153,7 @@ func (r *predictRun) ended(ctx context.Context, err error) error {
 		r.log.locked(func() { fmt.Fprintln(r.log.w, "leat: interrupted") })
 		return exit(exitInterrupted)
 	case err == nil && r.failed > 0:
-		r.log.locked(func() { fmt.Fprintf(r.log.w, "leat: %d of %s failed\n", r.failed, count64(r.written, "row")) })
+		r.log.locked(func() { fmt.Fprintf(r.log.w, "leat: %d of %d failed\n", r.failed, r.written) })
 		return exit(exitFailed)
 	case err == nil:
 		return nil

@@ -208,7 +208,9 @@ func (o *tableOut) Batch(b *column.Batch) error {
 	}
 	first := o.rows + 1
 	o.rows += int64(len(rows))
-	l.label = func(i int) label { return label{input: rowOf(o.table.schema, copied, i), file: o.file, number: first + int64(i)} }
+	l.label = func(i int) label {
+		return label{input: rowOf(o.table.schema, copied, i), file: o.file, number: first + int64(i)}
+	}
 	o.err = o.pass(l)
 	return o.err
 }
