@@ -128,7 +128,7 @@ def architectures():
                          **names("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"))
     yield "vit", t.ViTForImageClassification, config, t.ViTImageProcessor(size={"height": 32, "width": 32}), False
     config = t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic", **names("healthy", "early blight", "late blight"))
-    yield "resnet", t.ResNetForImageClassification, config, t.ConvNextImageProcessor(size={"shortest_edge": 48}, crop_pct=0.875), True
+    yield "resnet", t.ResNetForImageClassification, config, t.ConvNextImageProcessor(size={"shortest_edge": 48}, crop_pct=0.875, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]), True
     config = t.MobileNetV2Config(depth_multiplier=0.1, finegrained_output=False, image_size=64, **names("background", "tench", "goldfish", "white shark", "tiger shark", "hammerhead", "electric ray"))
     yield "mobilenet", t.MobileNetV2ForImageClassification, config, t.MobileNetV2ImageProcessor(size={"shortest_edge": 72}, crop_size={"height": 64, "width": 64}), True
     config = t.DeiTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=40, patch_size=8, **names("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"))
@@ -153,9 +153,12 @@ def weights(m, pixels):
         m.train()
         m(pixels)
         m.eval()
+        for b in m.modules():
+            if isinstance(b, torch.nn.BatchNorm2d):
+                b.running_var.clamp_(min=0.5)  # what hardly varies is not to be blown up, and rounding with it
         last = m.classifier[-1] if isinstance(m.classifier, torch.nn.Sequential) else m.classifier
         logits = m(pixels).logits
-        scale = 1 / logits.std(0)
+        scale = {"mobilenet_v2": 0.05, "resnet": 0.3}.get(m.config.model_type, 0.7) / logits.std(0)  # with random weights, rounding grows with depth
         last.weight.mul_(scale[:, None])
         last.bias.sub_(logits.mean(0)).mul_(scale)
 
