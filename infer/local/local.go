@@ -19,7 +19,7 @@ type Options struct {
 	Progress    func(done, total int64)
 	Log         func(level, text string)
 	// Isolated opens a runtime in a process of its own, over the library given; nil: isolation is not to be had.
-	Isolated func(l library.Library, memoryLimit int64) (infer.Runtime, error)
+	Isolated func(ctx context.Context, l library.Library, memoryLimit int64) (infer.Runtime, error)
 }
 
 // Runtimes are the runtimes of this process. They may be used by many goroutines at once.
@@ -53,7 +53,7 @@ func (r *Runtimes) Open(ctx context.Context, n infer.Need) (infer.Runtime, error
 	case r.options.Isolated == nil:
 		err = fmt.Errorf("models cannot be isolated here")
 	default:
-		runtime, err = r.options.Isolated(l, r.options.MemoryLimit)
+		runtime, err = r.options.Isolated(ctx, l, r.options.MemoryLimit)
 	}
 	if err != nil {
 		return nil, err
