@@ -129,7 +129,7 @@ func (r *predictRun) source(ctx context.Context, arg string) (rowSource, error) 
 	case what == takesText && (tables[extension(arg)] == "" || strings.ContainsAny(arg, " \n")):
 		return &textSource{texts: []string{arg}, run: r}, nil
 	case what != takesFiles && strings.HasPrefix(strings.TrimSpace(arg), "{"):
-		return &rowStream{run: r, in: strings.NewReader(arg), name: "the argument", whole: true}, nil
+		return &rowStream{run: r, in: strings.NewReader(arg), whole: true}, nil
 	}
 	p := &diag.Problem{Code: diag.NoSuchFile, Text: fmt.Sprintf("cannot read %q: %v", arg, cause(err))}
 	switch what {

@@ -250,7 +250,7 @@ func (s *rowStream) read(ctx context.Context, size int, pass func(*lot) error) e
 		return err
 	}
 	head, _ := in.Peek(in.Buffered()) // what is buffered can be peeked at
-	if s.texts && !bytes.HasPrefix(bytes.TrimSpace(head), []byte("{")) {
+	if s.texts && !beginsRows(head) {
 		return (&lineSource{run: s.run, in: s.in, name: s.name}).lines(ctx, in, size, pass)
 	}
 	names, err := s.run.columnsOf()
@@ -270,9 +270,19 @@ func (s *rowStream) read(ctx context.Context, size int, pass func(*lot) error) e
 	})
 }
 
+// beginsRows reports whether a text begins as JSON objects do: {" or [{.
+func beginsRows(head []byte) bool {
+	head = bytes.TrimSpace(head)
+	if len(head) < 2 {
+		return false
+	}
+	next := bytes.TrimSpace(head[1:])
+	return head[0] == '{' && bytes.HasPrefix(next, []byte{'"'}) || head[0] == '[' && bytes.HasPrefix(next, []byte{'{'})
+}
+
 // values reads objects wherever they begin and end. A syntax error ends the input.
 func (s *rowStream) values(in *bufio.Reader, names []string, size int, pass func(*lot) error) error {
-	budget := &budgetReader{in: in}
+	budget := &budgetReader{in: in, left: files.MaxRecordBytes}
 	d := json.NewDecoder(budget)
 	inList := false
 	if head, err := in.Peek(1); err == nil {
