@@ -241,3 +241,23 @@ func readValue(b []byte, kind model.ValueKind) (infer.Value, error) {
 
 // elementKinds are the fields of SequenceProto and OptionalProto that hold values.
 var elementKinds = map[protowire.Number]model.ValueKind{3: model.TensorValue, 5: model.SequenceValue, 6: model.MapValue, 7: model.OptionalValue}
+
+// spinning is a model that adds 1 to x as often as its input n says.
+func spinning() []byte {
+	body := graphAttribute("body",
+		node("Identity", []string{"go"}, []string{"on"}),
+		node("Add", []string{"before", "one"}, []string{"after"}),
+		input("i", tensorType(7)), input("go", tensorType(9)), input("before", tensorType(1)),
+		output("on", tensorType(9)), output("after", tensorType(1)))
+	return modelOf(
+		node("Loop", []string{"n", "", "x"}, []string{"y"}, body),
+		initializer("one", infer.NewTensor([]float32{1})),
+		input("n", tensorType(7)), input("x", tensorType(1)), output("y", tensorType(1)))
+}
+
+// classifier is a model whose output is a sequence of maps, from names of classes to scores.
+func classifier() []byte {
+	return modelOf(
+		nodeOf("ai.onnx.ml", "ZipMap", []string{"x"}, []string{"y"}, stringsAttribute("classlabels_strings", "bad", "good")),
+		input("x", tensorType(1, "n", 2)), output("y", sequenceType(mapType(8, tensorType(1)))))
+}
