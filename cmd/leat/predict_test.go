@@ -6,15 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/color"
+	"image/draw"
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/infer/infertest"
-	"github.com/leat-project/leat/task"
 )
 
 // machines are rows for the model machine-failure: the first is ok, the second fails, the third has a grade that there is not.
@@ -250,14 +252,41 @@ func TestPredictWithoutRuntime(t *testing.T) {
 	}
 }
 
+// colourModel is a model that tells which colour an image has most of: the averages of its channels are the logits.
+func colourModel(t *testing.T) string {
+	t.Helper()
+	value := func(name string, dims ...string) []byte {
+		var shape []byte
+		for _, d := range dims {
+			shape = append(shape, part(1, part(2, d))...)
+		}
+		return slices.Concat(part(1, name), part(2, part(1, numberPart(1, 1), part(2, shape))))
+	}
+	graph := slices.Concat(
+		part(1, part(1, "pixel_values"), part(2, "mean"), part(4, "GlobalAveragePool")),
+		part(1, part(1, "mean"), part(2, "logits"), part(4, "Flatten")),
+		part(2, "colour"), part(11, value("pixel_values", "batch", "channels", "height", "width")), part(12, value("logits", "batch", "classes")))
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"model.onnx":               string(slices.Concat(numberPart(1, 8), part(8, numberPart(2, 17)), part(7, graph))),
+		"config.json":              `{"architectures": ["ColourForImageClassification"], "id2label": {"0": "red", "1": "green", "2": "blue"}}`,
+		"preprocessor_config.json": `{"image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // TestPredictImages runs every form that a file may come in. A file that is no image fails alone.
 func TestPredictImages(t *testing.T) {
-	if task.LookUp("image-classification") == nil {
-		t.Skip("SKIPPED: there is no task on images")
-	}
 	infertest.Opener(t)
+	model := colourModel(t)
+	red := image.NewRGBA(image.Rect(0, 0, 20, 10))
+	draw.Draw(red, red.Rect, image.NewUniform(color.RGBA{200, 10, 10, 255}), image.Point{}, draw.Src)
 	var picture bytes.Buffer
-	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 28, 28))); err != nil {
+	if err := png.Encode(&picture, red); err != nil {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
@@ -270,7 +299,7 @@ func TestPredictImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, errs, code := leat(t, "", "predict", "--model", "clothing", folder)
+	out, errs, code := leat(t, "", "predict", "--model", model, folder)
 	rows := answersIn(t, out)
 	if code != exitFailed || len(rows) != 4 {
 		t.Fatalf("exit code %d, printed:\n%s%s", code, out, errs)
@@ -283,12 +312,15 @@ func TestPredictImages(t *testing.T) {
 	if rows[2].Error != "it is empty" {
 		t.Errorf("an empty file: found %q", rows[2].Error)
 	}
-	one, _, code := leat(t, "", "predict", "--model", "clothing", filepath.Join(folder, "a.png"))
-	piped, _, pipedCode := leat(t, picture.String(), "predict", "--model", "clothing", "-")
+	if rows[0].label() != "red" {
+		t.Errorf("wanted red, found:\n%s", out)
+	}
+	one, _, code := leat(t, "", "predict", "--model", model, filepath.Join(folder, "a.png"))
+	piped, _, pipedCode := leat(t, picture.String(), "predict", "--model", model, "-")
 	if code != 0 || pipedCode != 0 || fmt.Sprint(answersIn(t, one)[0].Inference) != fmt.Sprint(answersIn(t, piped)[0].Inference) {
 		t.Errorf("exit codes %d and %d, printed:\n%s%s", code, pipedCode, one, piped)
 	}
-	if _, errs, code := leat(t, "", "predict", "--model", "clothing", "nothing.jpg"); code != exitBadFile || !strings.Contains(errs, "takes files") {
+	if _, errs, code := leat(t, "", "predict", "--model", model, "nothing.jpg"); code != exitBadFile || !strings.Contains(errs, "takes files") {
 		t.Errorf("exit code %d, printed: %s", code, errs)
 	}
 }
