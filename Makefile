@@ -4,7 +4,7 @@ T ?= 30s
 export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build test check staticcheck race fuzz gen bench demo clean
+.PHONY: help build test check staticcheck race fuzz gen bench demo reference clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: ## leat against its peers on the same files; see bench/README.md
 
 demo: build ## a fleet of machines, end to end
 	@$(GO) run ./cmd/internal/demo -leat bin/leat
+
+reference: ## record what the reference libraries answer; see reference/README.md
+	reference/run.sh $(R)
 
 clean: ## remove what was built
 	rm -rf bin

@@ -1,6 +1,6 @@
 """Exports all-MiniLM-L6-v2 with its real weights, and records the embeddings of sentence-transformers.
 
-Usage: python -I reference/minilm.py FOLDER task/testdata/minilm
+Usage: python reference/minilm.py FOLDER task/testdata/minilm
 
 Writes the package with its graph (90 MB, never committed) to FOLDER and the record, cases.json, to the other folder. Tests find the package
 by LEAT_MINILM=FOLDER.

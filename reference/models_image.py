@@ -1,6 +1,6 @@
 """Makes small models of images and records what Hugging Face's pipeline answers.
 
-Usage: python -I reference/models_image.py task/testdata
+Usage: python reference/models_image.py task/testdata
 
 Writes image/images, pictures of every kind that is read, with images.json that says which of them are lossy; and for each model a
 folder in Hugging Face layout (seeded random weights) with cases.json: some numbers of what the image processor makes of each picture,

@@ -1,11 +1,11 @@
 """Makes small models of texts and records what Hugging Face's pipelines and sentence-transformers answer.
 
-Usage: python -I reference/models_text.py task/testdata
+Usage: python reference/models_text.py task/testdata
 
 Writes text/texts.json, the hard texts, and for each model a folder in Hugging Face layout (seeded random weights, a vocabulary
 out of a few lines) with cases.json: the token ids of every text, and runs of the pipeline, each with its settings and an
 answer for every text. Answers of fp32 graphs are those of PyTorch, and ONNX Runtime has to agree within 1e-5; graphs in fp16 and
-int8 have no counterpart there, so that the pipeline runs the graph itself. (-I: a script beside this one has a library's name.)
+int8 have no counterpart there, so that the pipeline runs the graph itself.
 """
 
 import collections
