@@ -125,7 +125,7 @@ func (g *global) predict(ctx context.Context, args []string, flags *predictFlags
 	defer closeRuntimes()
 	run := &predictRun{g: g, log: log, predictor: p, flags: flags}
 	var err error
-	if p.Task == task.Tensor && flags.wantsRequests(args) {
+	if run.wantsRequests(args) {
 		err = run.answerAll(ctx, args, runtimes.Open)
 	} else {
 		err = run.predictAll(ctx, args, runtimes.Open)

@@ -33,7 +33,7 @@ type rowSource interface {
 // Limits on what predict reads.
 const (
 	maxWholeFile = 1 << 30  // bytes of a file that is one row
-	maxLotBytes  = 64 << 20 // of files that are predicted together
+	maxLotBytes  = 16 << 20 // of files that are predicted together
 	maxFolder    = 1 << 20  // files of a folder
 )
 
@@ -64,16 +64,16 @@ const (
 // takes tells what the task takes.
 func takes(p *task.Predictor) taking {
 	inputs := p.Inputs()
-	if len(inputs) == 0 || p.Task == task.Tensor {
-		return takesRows
-	}
-	for _, in := range inputs[1:] {
-		if !in.Optional {
+	for i := range inputs {
+		if i > 0 && !inputs[i].Optional {
 			return takesRows
 		}
 	}
+	if len(inputs) == 0 {
+		return takesRows
+	}
 	switch kinds := inputs[0].Kinds; {
-	case slices.Contains(kinds, column.Bytes):
+	case slices.Contains(kinds, column.Bytes) && !slices.Contains(kinds, column.String):
 		return takesFiles
 	case len(kinds) == 1 && kinds[0] == column.String && inputs[0].Name == "text":
 		return takesText

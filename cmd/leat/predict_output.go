@@ -28,23 +28,33 @@ type outcome struct {
 	err       error
 }
 
+// rendered is rows as they are written: as text, or as cells of a table.
+type rendered struct {
+	text []byte
+	rows [][]string
+}
+
 // rowWriter writes the output in one of its formats.
 type rowWriter interface {
-	write(o *outcome) error
-	// flush shows what has been written so far.
-	flush() error
+	// render appends a row. It may be called by many goroutines at once.
+	render(to *rendered, o *outcome)
+	// write writes rows, so that they are seen at once where somebody waits for them.
+	write(rows *rendered) error
 	// close ends the output.
 	close() error
 }
 
 // newWriter returns the writer of the format that is asked for: on a terminal a table, elsewhere rows.
-func (r *predictRun) newWriter() (rowWriter, error) {
-	format := r.format("table")
-	w := bufio.NewWriterSize(&screenWriter{r}, 64<<10)
-	if format == "table" {
-		return &tableWriter{w: w, predictor: r.predictor.Output(), width: terminalWidth(r.g.out)}, nil
+func (r *predictRun) newWriter() rowWriter {
+	w := &screenWriter{r}
+	switch format := r.format("table"); format {
+	case "table":
+		return &tableWriter{w: w, predictor: r.predictor.Output(), width: terminalWidth(r.g.out)}
+	case "json":
+		return &jsonList{w: bufio.NewWriterSize(w, 64<<10)}
+	default:
+		return &jsonLines{w: w}
 	}
-	return &jsonRows{w: w, list: format == "json"}, nil
 }
 
 // format is the format of the output; what a terminal gets by default is said.
@@ -66,48 +76,50 @@ func (s *screenWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// jsonRows writes a JSON object for each row: one a line, or all in a list.
-type jsonRows struct {
-	w    *bufio.Writer
-	list bool
-	n    int64
-	buf  []byte
+// jsonLines writes a JSON object for each row, one a line.
+type jsonLines struct{ w io.Writer }
+
+func (j *jsonLines) render(to *rendered, o *outcome) {
+	to.text = append(appendJSON(to.text, o.row()), '\n')
 }
 
-func (j *jsonRows) write(o *outcome) error {
-	j.buf = j.buf[:0]
-	if j.list {
-		if j.n > 0 {
-			j.buf = append(j.buf, ",\n  "...)
-		} else {
-			j.buf = append(j.buf, "[\n  "...)
-		}
-	}
-	j.n++
-	j.buf = appendJSON(j.buf, o.row())
-	if !j.list {
-		j.buf = append(j.buf, '\n')
-	}
-	_, err := j.w.Write(j.buf)
+func (j *jsonLines) write(rows *rendered) error {
+	_, err := j.w.Write(rows.text)
 	return err
 }
 
-func (j *jsonRows) flush() error {
-	if j.list {
-		return nil // nobody reads half a list
-	}
-	return j.w.Flush()
+func (j *jsonLines) close() error { return nil }
+
+// jsonList writes a list of a JSON object for each row.
+type jsonList struct {
+	w     *bufio.Writer // nobody reads half a list
+	begun bool
 }
 
-func (j *jsonRows) close() error {
-	if j.list {
-		end := "\n]\n"
-		if j.n == 0 {
-			end = "[]\n"
-		}
-		if _, err := j.w.WriteString(end); err != nil {
-			return err
-		}
+func (j *jsonList) render(to *rendered, o *outcome) {
+	to.text = appendJSON(append(to.text, ",\n  "...), o.row())
+}
+
+func (j *jsonList) write(rows *rendered) error {
+	text := rows.text
+	if len(text) == 0 {
+		return nil
+	}
+	if !j.begun {
+		text = append([]byte("["), text[1:]...) // in place of the comma
+	}
+	j.begun = true
+	_, err := j.w.Write(text)
+	return err
+}
+
+func (j *jsonList) close() error {
+	end := "\n]\n"
+	if !j.begun {
+		end = "[]\n"
+	}
+	if _, err := j.w.WriteString(end); err != nil {
+		return err
 	}
 	return j.w.Flush()
 }
@@ -219,7 +231,7 @@ const tableHead = 100
 
 // tableWriter writes a table for people: the input, shortened, and a column for each field of the prediction.
 type tableWriter struct {
-	w         *bufio.Writer
+	w         io.Writer
 	predictor column.Type // of predictions
 	width     int
 	head      [][]string // until the widths are known
@@ -232,13 +244,15 @@ const (
 	maxCellWidth  = 60
 )
 
-func (t *tableWriter) write(o *outcome) error {
-	row := append([]string{inputText(o.label)}, t.cells(o)...)
+func (t *tableWriter) render(to *rendered, o *outcome) {
+	to.rows = append(to.rows, append([]string{inputText(o.label)}, t.cells(o)...))
+}
+
+func (t *tableWriter) write(rows *rendered) error {
 	if t.widths != nil {
-		return t.line(row)
+		return t.lines(rows.rows)
 	}
-	t.head = append(t.head, row)
-	if len(t.head) >= tableHead {
+	if t.head = append(t.head, rows.rows...); len(t.head) >= tableHead {
 		return t.begin()
 	}
 	return nil
@@ -289,35 +303,30 @@ func (t *tableWriter) begin() error {
 		rest += w + 2
 	}
 	t.widths[0] = max(minInputWidth, min(t.widths[0], t.width-rest-2))
-	for _, row := range rows {
-		if err := t.line(row); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.lines(rows)
 }
 
-func (t *tableWriter) line(row []string) error {
+func (t *tableWriter) lines(rows [][]string) error {
 	var b strings.Builder
-	for i, cell := range row {
-		if i < len(t.widths) && !strings.HasPrefix(cell, "error: ") {
-			cell = pad(cut(cell, t.widths[i]), t.widths[i])
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			if i < len(t.widths) && !strings.HasPrefix(cell, "error: ") {
+				cell = pad(cut(cell, t.widths[i]), t.widths[i])
+			}
+			line.WriteString(cell + "  ")
 		}
-		b.WriteString(cell + "  ")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	_, err := t.w.WriteString(strings.TrimRight(b.String(), " ") + "\n")
+	_, err := io.WriteString(t.w, b.String())
 	return err
 }
 
-func (t *tableWriter) flush() error { return t.w.Flush() }
-
 func (t *tableWriter) close() error {
 	if len(t.head) > 0 {
-		if err := t.begin(); err != nil {
-			return err
-		}
+		return t.begin()
 	}
-	return t.w.Flush()
+	return nil
 }
 
 // inputText is what a table shows of the input.

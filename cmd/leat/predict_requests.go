@@ -15,11 +15,12 @@ import (
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/infer"
 	"github.com/leat-project/leat/model"
+	"github.com/leat-project/leat/task"
 )
 
-// wantsRequests reports whether the arguments are requests of the Open Inference Protocol, and not rows.
-func (f *predictFlags) wantsRequests(args []string) bool {
-	if f.as == "rows" {
+// wantsRequests reports whether the arguments are requests of the Open Inference Protocol, and not rows or files.
+func (r *predictRun) wantsRequests(args []string) bool {
+	if r.predictor.Task != task.Tensor || r.flags.as != "auto" || takes(r.predictor) == takesFiles || newStates(r.predictor, r.flags) != nil {
 		return false
 	}
 	for _, arg := range args {
@@ -94,7 +95,11 @@ func (r *predictRun) session(ctx context.Context, open infer.Opener) (infer.Sess
 	}
 	options := s.Session
 	options.Log = r.log.line
-	return runtime.Load(ctx, infer.Source{Name: r.predictor.Package.Name, Path: g.Path, Bytes: g.Bytes}, options)
+	session, err := runtime.Load(ctx, infer.Source{Name: r.predictor.Package.Name, Path: g.Path, Bytes: g.Bytes}, options)
+	if err != nil {
+		return nil, modelError(err)
+	}
+	return session, nil
 }
 
 // answers answers requests.

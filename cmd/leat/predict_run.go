@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/infer"
 	"github.com/leat-project/leat/task"
 )
@@ -19,8 +21,11 @@ type predictRun struct {
 	predictor *task.Predictor
 	flags     *predictFlags
 
-	read            atomic.Int64 // rows
-	written, failed int64        // rows
+	out     rowWriter
+	states  *states      // of a model that remembers rows; nil: it does not
+	read    atomic.Int64 // rows
+	written int64        // rows
+	failed  int64        // of them
 }
 
 // lot is a few rows on their way: what the task takes of them, and what they are called in the output.
@@ -47,10 +52,9 @@ func failedLot(l label, err error) *lot {
 // job is a lot that is being predicted.
 type job struct {
 	*lot
-	predictions *column.Vector // of the rows ok
-	ok          []int32
-	err         error         // of the run as a whole
-	done        chan struct{} // closed when all is known
+	rendered rendered      // the rows, as they are written
+	err      error         // of the run as a whole
+	done     chan struct{} // closed when all is known
 }
 
 // manyRows reports whether the arguments may hold many rows: then processors share rows, and not the work on one.
@@ -65,22 +69,20 @@ func manyRows(args []string) bool {
 
 // predictAll predicts the rows of all inputs, in their order.
 func (r *predictRun) predictAll(ctx context.Context, args []string, open infer.Opener) error {
+	r.states = newStates(r.predictor, r.flags)
 	sources, err := r.sources(ctx, args)
 	if err != nil {
 		return err
 	}
-	out, err := r.newWriter()
-	if err != nil {
-		return err
-	}
+	r.out = r.newWriter()
 	if err := r.predictor.Start(ctx, open, r.log.line); err != nil {
-		return err
+		return modelError(err)
 	}
 	bar := startBar(r, sources)
-	err = r.pump(ctx, sources, func(j *job) error { return r.write(out, j) })
+	err = r.pump(ctx, sources)
 	bar.stop()
 	if err == nil {
-		err = out.close()
+		err = r.out.close()
 	}
 	if closing := r.predictor.Close(); err == nil {
 		err = closing
@@ -88,12 +90,24 @@ func (r *predictRun) predictAll(ctx context.Context, args []string, open infer.O
 	return err
 }
 
+// modelError makes what the runtime says of a model a problem of the model.
+func modelError(err error) error {
+	var found *infer.Error
+	if errors.As(err, &found) {
+		return &diag.Problem{Code: diag.BadModel, Text: found.Text, Hint: found.Hint}
+	}
+	return err
+}
+
 // pump reads, predicts and writes at once: one goroutine reads, one for each processor predicts, and lots are written in
-// the order in which they were read. So many lots are held at the most: four for each processor.
-func (r *predictRun) pump(ctx context.Context, sources []rowSource, write func(*job) error) error {
+// the order in which they were read. It holds two lots for each processor at the most.
+func (r *predictRun) pump(ctx context.Context, sources []rowSource) error {
 	ctx, cancel := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	queue, work := make(chan *job, 2*workers), make(chan *job)
+	if r.states != nil {
+		workers = 1 // rows are remembered in their order
+	}
+	queue, work := make(chan *job, workers), make(chan *job)
 	var wait sync.WaitGroup
 	var reading error
 	wait.Go(func() {
@@ -113,36 +127,18 @@ func (r *predictRun) pump(ctx context.Context, sources []rowSource, write func(*
 	for range workers {
 		wait.Go(func() {
 			for j := range work {
-				j.predict(ctx, r.predictor)
+				j.err = r.work(ctx, j)
 				close(j.done)
 			}
 		})
 	}
-	err := drain(ctx, queue, write)
+	err := r.writeAll(ctx, queue)
 	cancel()
 	wait.Wait()
 	if err == nil {
 		err = reading
 	}
 	return err
-}
-
-// drain writes the lots in their order.
-func drain(ctx context.Context, queue chan *job, write func(*job) error) error {
-	for j := range queue {
-		select {
-		case <-j.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if j.err != nil {
-			return j.err
-		}
-		if err := write(j); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r *predictRun) readAll(ctx context.Context, sources []rowSource, pass func(*job) error) error {
@@ -158,43 +154,59 @@ func (r *predictRun) readAll(ctx context.Context, sources []rowSource, pass func
 	return nil
 }
 
-// predict fills in what becomes of the rows.
-func (j *job) predict(ctx context.Context, p *task.Predictor) {
-	if j.cols == nil {
-		return
-	}
-	predictions, ok, failures, err := p.Predict(ctx, &task.Rows{N: j.n, Cols: j.cols})
-	if err != nil {
-		j.err = err
-		return
-	}
+// work predicts the rows of a lot and renders them.
+func (r *predictRun) work(ctx context.Context, j *job) error {
+	var predictions *column.Vector
+	var ok []int32
 	if j.failed == nil {
 		j.failed = map[int32]error{}
 	}
-	for _, f := range failures {
-		if j.failed[f.Row] == nil { // that it could not be read is why it could not be predicted
-			j.failed[f.Row] = f.Err
+	if j.cols != nil {
+		var failures []task.Failure
+		var err error
+		rows := &task.Rows{N: j.n, Cols: j.cols}
+		if r.states != nil {
+			predictions, ok, failures, err = r.states.predict(ctx, j.lot)
+		} else {
+			predictions, ok, failures, err = r.predictor.Predict(ctx, rows)
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range failures {
+			if j.failed[f.Row] == nil { // that it could not be read is why it could not be predicted
+				j.failed[f.Row] = f.Err
+			}
 		}
 	}
-	j.predictions, j.ok = predictions, ok
-}
-
-// write writes the rows of a lot.
-func (r *predictRun) write(out rowWriter, j *job) error {
 	next := 0
 	for i := range int32(j.n) {
 		o := outcome{label: j.label(int(i)), err: j.failed[i]}
-		if next < len(j.ok) && j.ok[next] == i {
-			o.inference = j.predictions.Value(next)
+		if next < len(ok) && ok[next] == i {
+			o.inference = predictions.Value(next)
 			next++
 		}
-		r.written++
-		if o.err != nil {
-			r.failed++
+		r.out.render(&j.rendered, &o)
+	}
+	return nil
+}
+
+// writeAll writes the lots in their order.
+func (r *predictRun) writeAll(ctx context.Context, queue chan *job) error {
+	for j := range queue {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if err := out.write(&o); err != nil {
+		if j.err != nil {
+			return j.err
+		}
+		r.written += int64(j.n)
+		r.failed += int64(len(j.failed))
+		if err := r.out.write(&j.rendered); err != nil {
 			return err
 		}
 	}
-	return out.flush()
+	return nil
 }
