@@ -149,22 +149,8 @@ func (r *Runtime) Load(ctx context.Context, g infer.Source, o infer.Options) (in
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	options, err := r.sessionOptions(o)
-	if err != nil {
-		return nil, err
-	}
-	defer r.release(slotReleaseSessionOptions, options)
-	s := &session{r: r, name: g.Name, idle: []*call{}}
-	if g.Path != "" {
-		path := pathArgument(g.Path)
-		err = r.call(slotCreateSession, r.env, uintptr(unsafe.Pointer(&path[0])), options, uintptr(unsafe.Pointer(&s.handle)))
-	} else if len(g.Bytes) == 0 {
-		err = &infer.Error{Code: "INVALID_PROTOBUF", Text: "the model is empty"}
-	} else {
-		err = r.call(slotCreateSessionFromArray, r.env, uintptr(unsafe.Pointer(&g.Bytes[0])), uintptr(len(g.Bytes)), options, uintptr(unsafe.Pointer(&s.handle)))
-		runtime.KeepAlive(g.Bytes)
-	}
-	if err != nil {
+	s := &session{r: r, name: g.Name, idle: []*call{}, provided: len(o.Providers) > 0}
+	if err := s.guard(func() error { return s.load(g, o) }); err != nil {
 		return nil, fmt.Errorf("model %s cannot be loaded: %w", g.Name, err)
 	}
 	r.sessions.Add(1)
@@ -172,6 +158,26 @@ func (r *Runtime) Load(ctx context.Context, g infer.Source, o infer.Options) (in
 		return nil, errors.Join(fmt.Errorf("model %s: %w", g.Name, err), s.Close())
 	}
 	return s, nil
+}
+
+// load makes the library's session.
+func (s *session) load(g infer.Source, o infer.Options) error {
+	r := s.r
+	options, err := r.sessionOptions(o)
+	if err != nil {
+		return err
+	}
+	defer r.release(slotReleaseSessionOptions, options)
+	switch {
+	case g.Path != "":
+		path := pathArgument(g.Path)
+		return r.call(slotCreateSession, r.env, uintptr(unsafe.Pointer(&path[0])), options, uintptr(unsafe.Pointer(&s.handle)))
+	case len(g.Bytes) == 0:
+		return &infer.Error{Code: "INVALID_PROTOBUF", Text: "the model is empty"}
+	}
+	err = r.call(slotCreateSessionFromArray, r.env, uintptr(unsafe.Pointer(&g.Bytes[0])), uintptr(len(g.Bytes)), options, uintptr(unsafe.Pointer(&s.handle)))
+	runtime.KeepAlive(g.Bytes)
+	return err
 }
 
 // Providers returns those that this library was built with, by leat's names for them.

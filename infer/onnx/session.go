@@ -22,6 +22,8 @@ type session struct {
 	// names are C strings in the library's memory, in the order of inputs and outputs.
 	inputNames, outputNames []pointer
 
+	provided bool // by an execution provider that was asked for
+
 	running sync.RWMutex // read by runs, written by Close
 	closed  bool
 
@@ -102,6 +104,14 @@ func (s *session) Run(ctx context.Context, inputs []infer.Value, outputs []int) 
 	return nil, fmt.Errorf("model %s: %w", s.name, err)
 }
 
+// guard calls f, which makes or frees what an execution provider may be a part of.
+func (s *session) guard(f func() error) error {
+	if !s.provided {
+		return f()
+	}
+	return keepSignalStack(f)
+}
+
 // take returns a call that no run uses.
 func (s *session) take() *call {
 	s.mu.Lock()
@@ -146,7 +156,10 @@ func (s *session) Close() error {
 	for _, name := range append(s.inputNames, s.outputNames...) {
 		errs = append(errs, s.r.call(slotAllocatorFree, s.r.allocator, name))
 	}
-	s.r.release(slotReleaseSession, s.handle)
+	errs = append(errs, s.guard(func() error {
+		s.r.release(slotReleaseSession, s.handle)
+		return nil
+	}))
 	s.r.sessions.Add(-1)
 	return errors.Join(errs...)
 }
