@@ -199,3 +199,27 @@ func numbers(to []float64, v any) []float64 {
 	}
 	return to
 }
+
+// TestMiniLM compares the real all-MiniLM-L6-v2, which reference/minilm.py exports to the folder that LEAT_MINILM names.
+func TestMiniLM(t *testing.T) {
+	dir := os.Getenv("LEAT_MINILM")
+	if dir == "" {
+		t.Skip("SKIPPED: LEAT_MINILM names no folder with the model that reference/minilm.py exports")
+	}
+	var c struct {
+		Task  string
+		Texts []string
+		Runs  []struct{ Answers []any }
+	}
+	readJSON(t, "testdata/minilm/cases.json", &c)
+	p := start(t, c.Task, dir, nil)
+	v, ok, failures, err := p.Predict(t.Context(), &task.Rows{N: len(c.Texts), Cols: []*column.Vector{textColumn(t, c.Texts)}})
+	if err != nil || len(ok) != len(c.Texts) {
+		t.Fatal(err, failures)
+	}
+	for i, text := range c.Texts {
+		if err := sameNumbers(flatten(nil, v.Value(i)), numbers(nil, c.Runs[0].Answers[i]), 1e-5); err != nil {
+			t.Errorf("%.60q: %v", text, err)
+		}
+	}
+}

@@ -26,11 +26,8 @@ type size struct{ width, height, shortest int }
 // processors are the types of processor that are known, by the beginning of their names, with what is particular to them.
 var processors = map[string]struct{ square, cropByPart, enlarges bool }{
 	"ViT": {square: true}, "DeiT": {square: true}, "Beit": {square: true}, "ConvNext": {cropByPart: true}, "CLIP": {}, "MobileNetV1": {}, "MobileNetV2": {},
-	"Bit": {}, "Levit": {enlarges: true}, "ResNet": {cropByPart: true}, "PoolFormer": {square: false}, "Siglip": {square: true}, "Swin": {square: true},
+	"Bit": {}, "Levit": {enlarges: true}, "Siglip": {square: true},
 }
-
-// refused are types of processor that do more than is done here.
-var refusedProcessors = []string{"PoolFormer"}
 
 // fileConfig is preprocessor_config.json.
 type fileConfig struct {
@@ -67,8 +64,11 @@ func NewProcessor(preprocessorConfig []byte) (*Processor, error) {
 		name = c.FeatureExtractorType
 	}
 	kind := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "Fast"), "ImageProcessor"), "FeatureExtractor")
+	if name == "" {
+		kind = "ViT" // the plainest: resize, rescale, normalise
+	}
 	known, ok := processors[kind]
-	if !ok || slices.Contains(refusedProcessors, kind) {
+	if !ok {
 		return nil, fmt.Errorf("image_processor_type: wanted one such as ViTImageProcessor, ConvNextImageProcessor, CLIPImageProcessor or MobileNetV2ImageProcessor, found %q", name)
 	}
 	p := &Processor{resize: is(c.DoResize, true), filter: Bilinear, crop: is(c.DoCenterCrop, false)}
