@@ -158,7 +158,7 @@ def weights(m, pixels):
                 b.running_var.clamp_(min=0.5)  # what hardly varies is not to be blown up, and rounding with it
         last = m.classifier[-1] if isinstance(m.classifier, torch.nn.Sequential) else m.classifier
         logits = m(pixels).logits
-        scale = {"mobilenet_v2": 0.05, "resnet": 0.3}.get(m.config.model_type, 0.7) / logits.std(0)  # with random weights, rounding grows with depth
+        scale = {"mobilenet_v2": 0.015, "resnet": 0.3}.get(m.config.model_type, 0.7) / logits.std(0)  # with random weights, rounding grows with depth
         last.weight.mul_(scale[:, None])
         last.bias.sub_(logits.mean(0)).mul_(scale)
 
