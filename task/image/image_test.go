@@ -207,3 +207,29 @@ func TestProcessor(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkJPEG prepares a photo of 640×480 for a model of 224×224, as ViT's processor does.
+func BenchmarkJPEG(b *testing.B) {
+	file := os.Getenv("LEAT_JPEG")
+	if file == "" {
+		b.Skip("SKIPPED: LEAT_JPEG names no photo")
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := image.NewProcessor([]byte(`{"size": 224, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		m, err := image.Decode(data, image.RGB, image.MaxPixels)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, _, err := p.Prepare(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
