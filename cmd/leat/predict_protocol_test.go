@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -165,6 +166,40 @@ func TestTensorRows(t *testing.T) {
 	rows := answersIn(t, out)
 	if code != 0 || len(rows) != 2 || fmt.Sprint(rows[1].Inference) != "map[yFP32:[3 4]]" {
 		t.Errorf("exit code %d, printed:\n%s%s", code, out, errs)
+	}
+}
+
+// TestPredictStates adds up the rows of each key: the model remembers the sum so far.
+func TestPredictStates(t *testing.T) {
+	infertest.Opener(t)
+	typ := part(2, part(1, numberPart(1, uint64(model.Float32)), part(2, part(1, part(2, "batch")), part(1, numberPart(1, 1)))))
+	graph := slices.Concat(
+		part(1, part(1, "x"), part(1, "before"), part(2, "sum"), part(4, "Add")),
+		part(1, part(1, "sum"), part(2, "after"), part(4, "Identity")), part(2, "sums"),
+		part(11, part(1, "x"), typ), part(11, part(1, "before"), typ), part(12, part(1, "sum"), typ), part(12, part(1, "after"), typ))
+	path := file(t, "sums.onnx", string(slices.Concat(numberPart(1, 8), part(8, numberPart(2, 17)), part(7, graph))))
+	csv := file(t, "m.csv", "k,x\na,1\nb,10\na,2\nb,20\na,3\n")
+	args := []string{"predict", "-m", path, "-t", "tensor", "--set", `state=[{"output": "after", "input": "before"}]`, "--set", "outputs=sum"}
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{csv}, "1 11 13 33 36"},
+		{[]string{"--set", "key=k", csv}, "1 10 3 30 6"},
+		{[]string{"--set", `key=["k"]`, csv, csv}, "1 10 3 30 6 7 40 9 60 12"},
+	}
+	for _, test := range tests {
+		out, errs, code := leat(t, "", append(slices.Clone(args), test.args...)...)
+		var sums []string
+		for _, r := range answersIn(t, out) {
+			sums = append(sums, strings.Trim(fmt.Sprint(r.Inference), "map[sum:]"))
+		}
+		if got := strings.Join(sums, " "); code != 0 || got != test.want {
+			t.Errorf("%q: exit code %d, wanted %s, found %s, printed:\n%s%s", test.args, code, test.want, got, out, errs)
+		}
+	}
+	if out, _, code := leat(t, "", append(slices.Clone(args), "--set", "key=z", csv)...); code != exitFailed || !strings.Contains(out, `the row has no \"z\"`) {
+		t.Errorf("exit code %d, printed:\n%s", code, out)
 	}
 }
 

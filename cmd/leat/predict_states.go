@@ -70,10 +70,10 @@ func (s *states) predict(ctx context.Context, l *lot) (*column.Vector, []int32, 
 
 // of returns what is remembered of the row's key.
 func (s *states) of(l label) (*task.State, error) {
-	var key []byte
-	if l.input == nil { // a file is a sequence of its own
-		key = append(key, l.file...)
+	if l.input == nil {
+		return &task.State{}, nil // a file is a sequence of its own
 	}
+	var key []byte
 	row, _ := l.input.(*column.RowValue)
 	for _, name := range s.keys {
 		if row == nil {

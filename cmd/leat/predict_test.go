@@ -17,6 +17,7 @@ import (
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/infer/infertest"
+	"github.com/leat-project/leat/model"
 )
 
 // machines are rows for the model machine-failure: the first is ok, the second fails, the third has a grade that there is not.
@@ -214,6 +215,7 @@ func TestPredictRefuses(t *testing.T) {
 		{[]string{"--model", "review-sentment", "a"}, exitBadFile, `Did you mean "review-sentiment"?`},
 		{[]string{"--model", csv, "a"}, exitBadFile, "wanted a folder or an .onnx file"},
 		{[]string{"--model", empty, "a"}, exitBadFile, "there is no .onnx file in it"},
+		{[]string{"--model", identityModel(t, []model.DType{model.Float32}, false), "a"}, exitBadFile, "does not tell which it is for"},
 		{[]string{"--model", "review-sentiment", "--task", "text-clasification", "a"}, exitBadFile, `Did you mean "text-classification"?`},
 		{[]string{"--model", "machine-failure", "--task", "text-classification", "a"}, exitBadFile, "the task takes an encoder of tokens"},
 		{[]string{"--model", "review-sentiment", "--set", "topk=1", "a"}, exitBadFile, `Did you mean "top_k"?`},
@@ -240,6 +242,22 @@ func TestPredictRefuses(t *testing.T) {
 		out, errs, code := leat(t, "", append([]string{"predict"}, test.args...)...)
 		if code != test.code || !strings.Contains(errs, test.says) || out != "" {
 			t.Errorf("%q: exit code %d, wanted %d and %q; printed:\n%s%s", test.args, code, test.code, test.says, out, errs)
+		}
+	}
+}
+
+// TestPredictModelFails: what only the runtime finds is a problem of the model, too.
+func TestPredictModelFails(t *testing.T) {
+	infertest.Opener(t)
+	text, err := os.ReadFile(identityModel(t, []model.DType{model.Float32}, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := file(t, "broken.onnx", strings.Replace(string(text), "Identity", "Identitx", 1))
+	for _, input := range []string{`{"inputs": []}`, file(t, "m.csv", "xFP32\n1\n")} {
+		out, errs, code := leat(t, "", "predict", "-m", broken, "-t", "tensor", input)
+		if code != exitBadFile || out != "" || !strings.Contains(errs, "Identitx") {
+			t.Errorf("%s: exit code %d, printed:\n%s%s", input, code, out, errs)
 		}
 	}
 }
@@ -282,7 +300,7 @@ func colourModel(t *testing.T) string {
 // TestPredictImages runs every form that a file may come in. A file that is no image fails alone.
 func TestPredictImages(t *testing.T) {
 	infertest.Opener(t)
-	model := colourModel(t)
+	colours := colourModel(t)
 	red := image.NewRGBA(image.Rect(0, 0, 20, 10))
 	draw.Draw(red, red.Rect, image.NewUniform(color.RGBA{200, 10, 10, 255}), image.Point{}, draw.Src)
 	var picture bytes.Buffer
@@ -299,7 +317,7 @@ func TestPredictImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, errs, code := leat(t, "", "predict", "--model", model, folder)
+	out, errs, code := leat(t, "", "predict", "--model", colours, folder)
 	rows := answersIn(t, out)
 	if code != exitFailed || len(rows) != 4 {
 		t.Fatalf("exit code %d, printed:\n%s%s", code, out, errs)
@@ -315,12 +333,12 @@ func TestPredictImages(t *testing.T) {
 	if rows[0].label() != "red" {
 		t.Errorf("wanted red, found:\n%s", out)
 	}
-	one, _, code := leat(t, "", "predict", "--model", model, filepath.Join(folder, "a.png"))
-	piped, _, pipedCode := leat(t, picture.String(), "predict", "--model", model, "-")
+	one, _, code := leat(t, "", "predict", "--model", colours, filepath.Join(folder, "a.png"))
+	piped, _, pipedCode := leat(t, picture.String(), "predict", "--model", colours, "-")
 	if code != 0 || pipedCode != 0 || fmt.Sprint(answersIn(t, one)[0].Inference) != fmt.Sprint(answersIn(t, piped)[0].Inference) {
 		t.Errorf("exit codes %d and %d, printed:\n%s%s", code, pipedCode, one, piped)
 	}
-	if _, errs, code := leat(t, "", "predict", "--model", model, "nothing.jpg"); code != exitBadFile || !strings.Contains(errs, "takes files") {
+	if _, errs, code := leat(t, "", "predict", "--model", colours, "nothing.jpg"); code != exitBadFile || !strings.Contains(errs, "takes files") {
 		t.Errorf("exit code %d, printed: %s", code, errs)
 	}
 }
