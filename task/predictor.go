@@ -219,18 +219,24 @@ func (p *Predictor) runBatch(ctx context.Context, work Work, batch []int32, fail
 
 // metrics are written by all goroutines that predict.
 type metrics struct {
-	rows, failed, runs, items, largest atomic.Int64
-	split, predict, join               atomic.Int64 // nanoseconds
-	resets                             atomic.Int64
+	rows, failed, runs, items, largest, slowest atomic.Int64
+	split, predict, join                        atomic.Int64 // nanoseconds
+	resets                                      atomic.Int64
 }
 
 func (m *metrics) run(items int, took time.Duration) {
 	m.runs.Add(1)
 	m.items.Add(int64(items))
 	m.predict.Add(int64(took))
+	raise(&m.largest, int64(items))
+	raise(&m.slowest, int64(took))
+}
+
+// raise makes v the value of a maximum, if it is greater.
+func raise(to *atomic.Int64, v int64) {
 	for {
-		n := m.largest.Load()
-		if int64(items) <= n || m.largest.CompareAndSwap(n, int64(items)) {
+		n := to.Load()
+		if v <= n || to.CompareAndSwap(n, v) {
 			return
 		}
 	}
@@ -244,11 +250,12 @@ type Metrics struct {
 	Resets       int64 // of states, by a gap in event time or by another model
 	// Preprocess is the time to split rows into items; Inference that of the runs; Postprocess that to join items.
 	Preprocess, Inference, Postprocess time.Duration
+	Slowest                            time.Duration // run
 }
 
 // Metrics may be asked at any time.
 func (p *Predictor) Metrics() Metrics {
 	m := &p.metrics
 	return Metrics{Rows: m.rows.Load(), Failed: m.failed.Load(), Runs: m.runs.Load(), Items: m.items.Load(), Largest: m.largest.Load(), Resets: m.resets.Load(),
-		Preprocess: time.Duration(m.split.Load()), Inference: time.Duration(m.predict.Load()), Postprocess: time.Duration(m.join.Load())}
+		Slowest: time.Duration(m.slowest.Load()), Preprocess: time.Duration(m.split.Load()), Inference: time.Duration(m.predict.Load()), Postprocess: time.Duration(m.join.Load())}
 }

@@ -30,6 +30,11 @@ func writeSummary(w io.Writer, result *engine.Result, used resources) {
 		rows = append(rows, []string{s.Name, formatCount(s.Rows), perSecond(s.Rows, result.Wall), where(s)})
 	}
 	writeTable(w, rows, sources)
+	for _, n := range result.Nodes {
+		if n.Model != nil && n.Model.Rows+n.Model.Failed > 0 {
+			fmt.Fprintln(w, modelText(n))
+		}
+	}
 	for _, note := range result.Notes {
 		fmt.Fprintln(w, "note:", note)
 	}
@@ -41,6 +46,20 @@ func writeSummary(w io.Writer, result *engine.Result, used resources) {
 		took = append(took, formatBytes(used.peakMemory)+" of memory at the peak")
 	}
 	fmt.Fprintf(w, "done: %s in %s\n", count64(in, "row"), strings.Join(took, ", "))
+}
+
+// modelText says what a model has done. Times are sums over the workers, beside each other.
+func modelText(n engine.NodeProgress) string {
+	m := n.Model
+	s := fmt.Sprintf("  %s predicted %s", n.Name, count64(m.Rows, "row"))
+	if m.Failed > 0 {
+		s += fmt.Sprintf(" (%s failed)", formatCount(m.Failed))
+	}
+	if m.Runs > 0 {
+		s += fmt.Sprintf(" in %s of %.1f items on average: %s in the model, %s a run, %s at the most",
+			count64(m.Runs, "run"), float64(m.Items)/float64(m.Runs), formatDuration(m.Inference), formatDuration(m.Inference/time.Duration(m.Runs)), formatDuration(m.Slowest))
+	}
+	return s + fmt.Sprintf("; %s before it, %s after it", formatDuration(m.Preprocess), formatDuration(m.Postprocess))
 }
 
 // where says what a sink has made, in a few words.
