@@ -13,6 +13,7 @@ import (
 	_ "github.com/leat-project/leat/connector/all"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/engine"
+	"github.com/leat-project/leat/infer/infertest"
 	"github.com/leat-project/leat/pipeline"
 	_ "github.com/leat-project/leat/transform"
 )
@@ -26,7 +27,11 @@ func run(t *testing.T, file, text string, vars map[string]any) *engine.Result {
 		diag.Render(&b, problems, false)
 		t.Fatalf("%s", b.String())
 	}
-	result, err := engine.Run(context.Background(), p, engine.Options{Parallelism: 2, TempDir: t.TempDir()})
+	o := engine.Options{Parallelism: 2, TempDir: t.TempDir()}
+	if strings.Contains(text, "RunInference") {
+		o.Models = infertest.Opener(t) // which skips the test where models cannot be run
+	}
+	result, err := engine.Run(context.Background(), p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,9 +201,13 @@ func TestAllExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := os.ReadFile("examples_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var tests []byte
+	for _, name := range []string{"examples_test.go", "models_test.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, text...)
 	}
 	for _, f := range files {
 		if !strings.Contains(string(readme), "("+f+")") {
