@@ -46,15 +46,19 @@ func openRuntime(t testing.TB) *Runtime {
 // sharedData is the folder of ONNX models that is no part of the repository. Where it is absent, the test is skipped.
 func sharedData(t testing.TB) string {
 	t.Helper()
-	shared := os.Getenv("LEAT_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
-	}
-	dir := filepath.Join(shared, "data", "onnx")
+	dir := filepath.Join(sharedFolder(), "data", "onnx")
 	if _, err := os.Stat(dir); err != nil {
 		t.Skipf("SKIPPED: no models in %s; set LEAT_SHARED to the folder that has data/onnx", dir)
 	}
 	return dir
+}
+
+// sharedFolder is the folder that LEAT_SHARED names, else the one beside the checkout.
+func sharedFolder() string {
+	if shared := os.Getenv("LEAT_SHARED"); shared != "" {
+		return shared
+	}
+	return "../../../shared"
 }
 
 // backendTests reads the packed backend tests: files by their path.

@@ -79,13 +79,9 @@ func damageable(t *testing.T) []string {
 		}
 		paths = append(paths, path)
 	}
-	shared := os.Getenv("LEAT_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
-	}
 	for _, name := range []string{"gonnx_gru", "gonnx_mlp", "gonnx_scaler", "cntk_mnist", "sklearn_randomforest", "tract_lgbm_classifier", "tract_xgb_classifier",
 		"sklearn_treecl", "tribuo_skl_lr_mnist", "vespa_dummy_transformer"} {
-		path, err := filepath.Abs(filepath.Join(shared, "data", "onnx", "models", name+".onnx"))
+		path, err := filepath.Abs(filepath.Join(sharedFolder(), "data", "onnx", "models", name+".onnx"))
 		if err != nil {
 			t.Fatal(err)
 		}
