@@ -58,7 +58,7 @@ func newModelList(g *global) *cobra.Command {
 			if err := tableOrJSON(format); err != nil {
 				return err
 			}
-			var all []modelJSON
+			var all []packageJSON
 			rows := [][]string{{"NAME", "TASK", "SIZE", "SHA-256", "ABOUT"}}
 			for _, name := range models.Names() {
 				m, err := describeModel(name, nil)
@@ -176,8 +176,8 @@ func (g *global) modelFailed(err error) error {
 	return exit(exitBadFile)
 }
 
-// modelJSON is a model as a program reads it.
-type modelJSON struct {
+// packageJSON is a model as a program reads it.
+type packageJSON struct {
 	Name     string          `json:"name"`
 	Folder   string          `json:"folder,omitempty"` // "" where it is part of leat
 	Identity string          `json:"identity"`
@@ -187,7 +187,7 @@ type modelJSON struct {
 	Inputs   []taskInputJSON `json:"inputs,omitempty"` // of the task
 	Output   string          `json:"output,omitempty"` // of the task
 	Problem  string          `json:"problem,omitempty"`
-	Files    []modelFileJSON `json:"files"`
+	Files    []packageFileJSON `json:"files"`
 	Graphs   []graphJSON     `json:"graphs"`
 	Labels   []string        `json:"labels,omitempty"`
 	Limits   map[string]any  `json:"limits,omitempty"`
@@ -199,7 +199,7 @@ type taskInputJSON struct {
 	Optional bool   `json:"optional,omitempty"`
 }
 
-type modelFileJSON struct {
+type packageFileJSON struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
@@ -224,12 +224,12 @@ type valueJSON struct {
 }
 
 // describeModel reads a model. With a task it is bound to it, or to what the model tells where that is "".
-func describeModel(ref string, taskName *string) (*modelJSON, error) {
+func describeModel(ref string, taskName *string) (*packageJSON, error) {
 	p, err := model.Open(ref, model.Options{})
 	if err != nil {
 		return nil, err
 	}
-	m := &modelJSON{Name: p.Name, Folder: p.Dir, Task: task.Of(p), Labels: p.Config.Labels, About: cardLine(p)}
+	m := &packageJSON{Name: p.Name, Folder: p.Dir, Task: task.Of(p), Labels: p.Config.Labels, About: cardLine(p)}
 	if m.Identity, err = p.ID(); err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func describeModel(ref string, taskName *string) (*modelJSON, error) {
 			return nil, err
 		}
 		m.Bytes += size
-		m.Files = append(m.Files, modelFileJSON{Name: f.Name, Bytes: size, SHA256: f.SHA256})
+		m.Files = append(m.Files, packageFileJSON{Name: f.Name, Bytes: size, SHA256: f.SHA256})
 	}
 	for _, role := range p.Roles() {
 		g, err := p.Graph(role)
@@ -263,7 +263,7 @@ func describeModel(ref string, taskName *string) (*modelJSON, error) {
 }
 
 // bind adds what the task tells of the model.
-func (m *modelJSON) bind(ref, taskName string) {
+func (m *packageJSON) bind(ref, taskName string) {
 	if taskName != "" {
 		m.Task = taskName
 	}
@@ -356,7 +356,7 @@ func cardLine(p *model.Package) string {
 const labelsShown = 20
 
 // text shows a model to people.
-func (m *modelJSON) text() string {
+func (m *packageJSON) text() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))

@@ -56,7 +56,7 @@ func TestModelList(t *testing.T) {
 		}
 	}
 	out, _, _ = leat(t, "", "model", "list", "--format", "json")
-	var all []modelJSON
+	var all []packageJSON
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != len(models.Names()) {
 		t.Errorf("%v in:\n%s", err, out)
 	}
@@ -88,7 +88,7 @@ func TestModelShow(t *testing.T) {
 		}
 	}
 	out, _, _ := leat(t, "", "model", "show", dir, "--format", "json")
-	var here, shipped modelJSON
+	var here, shipped packageJSON
 	if err := json.Unmarshal([]byte(out), &here); err != nil {
 		t.Fatal(err)
 	}

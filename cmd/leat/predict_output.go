@@ -44,12 +44,13 @@ type rowWriter interface {
 	close() error
 }
 
-// newWriter returns the writer of the format that is asked for: on a terminal a table, elsewhere rows.
-func (r *predictRun) newWriter() rowWriter {
+// newWriter returns the writer of the format that is asked for: on a terminal a table, elsewhere rows. live says that rows come bit
+// by bit.
+func (r *predictRun) newWriter(live bool) rowWriter {
 	w := &screenWriter{r}
 	switch format := r.format("table"); format {
 	case "table":
-		return &tableWriter{w: w, predictor: r.predictor.Output(), width: terminalWidth(r.g.out)}
+		return &tableWriter{w: w, live: live, predictor: r.predictor.Output(), width: terminalWidth(r.g.out)}
 	case "json":
 		return &jsonList{w: bufio.NewWriterSize(w, 64<<10)}
 	default:
@@ -234,6 +235,7 @@ type tableWriter struct {
 	w         io.Writer
 	predictor column.Type // of predictions
 	width     int
+	live      bool       // somebody waits for each row: nothing is held back
 	head      [][]string // until the widths are known
 	widths    []int
 }
@@ -241,6 +243,7 @@ type tableWriter struct {
 // Widths of a table's columns, in characters.
 const (
 	minInputWidth = 12
+	minLiveWidth  = 40 // of the input, and a quarter of it of other columns, where later rows are not known
 	maxCellWidth  = 60
 )
 
@@ -252,7 +255,7 @@ func (t *tableWriter) write(rows *rendered) error {
 	if t.widths != nil {
 		return t.lines(rows.rows)
 	}
-	if t.head = append(t.head, rows.rows...); len(t.head) >= tableHead {
+	if t.head = append(t.head, rows.rows...); t.live || len(t.head) >= tableHead {
 		return t.begin()
 	}
 	return nil
@@ -291,7 +294,7 @@ func (t *tableWriter) begin() error {
 	for _, row := range rows {
 		for i, cell := range row {
 			if i == len(t.widths) {
-				t.widths = append(t.widths, 0)
+				t.widths = append(t.widths, t.least(i))
 			}
 			if !strings.HasPrefix(cell, "error: ") { // it may go over the columns after it
 				t.widths[i] = max(t.widths[i], min(utf8.RuneCountInString(cell), maxCellWidth))
@@ -304,6 +307,17 @@ func (t *tableWriter) begin() error {
 	}
 	t.widths[0] = max(minInputWidth, min(t.widths[0], t.width-rest-2))
 	return t.lines(rows)
+}
+
+// least is how wide a column is at least.
+func (t *tableWriter) least(column int) int {
+	switch {
+	case !t.live:
+		return 0
+	case column == 0:
+		return minLiveWidth
+	}
+	return minLiveWidth / 4
 }
 
 func (t *tableWriter) lines(rows [][]string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -74,7 +75,7 @@ func (r *predictRun) predictAll(ctx context.Context, args []string, open infer.O
 	if err != nil {
 		return err
 	}
-	r.out = r.newWriter()
+	r.out = r.newWriter(slices.Contains(args, "-"))
 	if err := r.predictor.Start(ctx, open, r.log.line); err != nil {
 		return modelError(err)
 	}
