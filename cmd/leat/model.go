@@ -178,19 +178,19 @@ func (g *global) modelFailed(err error) error {
 
 // packageJSON is a model as a program reads it.
 type packageJSON struct {
-	Name     string          `json:"name"`
-	Folder   string          `json:"folder,omitempty"` // "" where it is part of leat
-	Identity string          `json:"identity"`
-	About    string          `json:"about,omitempty"`
-	Bytes    int64           `json:"bytes"`
-	Task     string          `json:"task,omitempty"`
-	Inputs   []taskInputJSON `json:"inputs,omitempty"` // of the task
-	Output   string          `json:"output,omitempty"` // of the task
-	Problem  string          `json:"problem,omitempty"`
+	Name     string            `json:"name"`
+	Folder   string            `json:"folder,omitempty"` // "" where it is part of leat
+	Identity string            `json:"identity"`
+	About    string            `json:"about,omitempty"`
+	Bytes    int64             `json:"bytes"`
+	Task     string            `json:"task,omitempty"`
+	Inputs   []taskInputJSON   `json:"inputs,omitempty"` // of the task
+	Output   string            `json:"output,omitempty"` // of the task
+	Problem  string            `json:"problem,omitempty"`
 	Files    []packageFileJSON `json:"files"`
-	Graphs   []graphJSON     `json:"graphs"`
-	Labels   []string        `json:"labels,omitempty"`
-	Limits   map[string]any  `json:"limits,omitempty"`
+	Graphs   []graphJSON       `json:"graphs"`
+	Labels   []string          `json:"labels,omitempty"`
+	Limits   map[string]any    `json:"limits,omitempty"`
 }
 
 type taskInputJSON struct {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -126,9 +127,9 @@ func (r *predictRun) source(ctx context.Context, arg string) (rowSource, error) 
 		return r.folderSource(ctx, arg, what)
 	case err == nil:
 		return r.fileSource(ctx, arg, what)
-	case what == takesText && (tables[extension(arg)] == "" || strings.ContainsAny(arg, " \n")):
+	case what == takesText && r.flags.as != "rows" && (tables[extension(arg)] == "" || strings.ContainsAny(arg, " \n")):
 		return &textSource{texts: []string{arg}, run: r}, nil
-	case what != takesFiles && strings.HasPrefix(strings.TrimSpace(arg), "{"):
+	case (what != takesFiles || r.flags.as == "rows") && strings.HasPrefix(strings.TrimSpace(arg), "{"):
 		return &rowStream{run: r, in: strings.NewReader(arg), whole: true}, nil
 	}
 	p := &diag.Problem{Code: diag.NoSuchFile, Text: fmt.Sprintf("cannot read %q: %v", arg, cause(err))}
@@ -302,11 +303,19 @@ func (s *textSource) read(_ context.Context, size int, pass func(*lot) error) er
 
 // textLot makes rows of texts.
 func (r *predictRun) textLot(texts []string, l func(i int) label) *lot {
-	b := column.NewBuilder(column.StringType)
-	for _, t := range texts {
-		b.AppendBin([]byte(strings.ToValidUTF8(t, "\ufffd")))
+	b := column.NewBuilder(column.StringType.OrNull())
+	failed := map[int32]error{}
+	for i, t := range texts {
+		if !utf8.ValidString(t) {
+			failed[int32(i)] = errors.New("wanted a text, found bytes that are not UTF-8")
+			b.AppendNull()
+			continue
+		}
+		b.AppendBin([]byte(t))
 	}
-	return r.oneInput(b.Finish(), l)
+	out := r.oneInput(b.Finish(), l)
+	out.failed = failed
+	return out
 }
 
 // oneInput feeds the first input, the others being optional.

@@ -183,6 +183,8 @@ func TestPredictBadRows(t *testing.T) {
 		{"", []string{file(t, "a.json", `[{"text": "good"}, {"other": 3}, 5, {"text": null}]`)}, 4, 1, `the row has no \"text\"`},
 		{"", []string{file(t, "a.json", `[{"text": "good"}, {"text": `)}, 2, 1, "wanted JSON objects"},
 		{`{"text": "good"}` + "\n" + `{"text"` + "\n" + `{"text": "bad"}`, nil, 3, 2, "wanted JSON"},
+		{"good\n\xff\xfe\nbad", nil, 3, 2, "not UTF-8"},
+		{"", []string{"--as", "rows", `{"txt": 1}`}, 1, 0, "the row has no"},
 		{`{"text": 12}`, nil, 1, 0, "wanted a string, found int"},
 		{`{"text": ["a"], "n": 99999999999999999999}`, nil, 1, 0, "does not fit an integer of 64 bits"},
 		{strings.Repeat(`{"text": `, 300), []string{"--as", "rows", "-"}, 1, 0, "JSON"},
