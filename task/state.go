@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -67,7 +68,9 @@ func (p *Predictor) PredictOrdered(ctx context.Context, rows *Rows, states []*St
 			p.metrics.resets.Add(1)
 		}
 	}
+	start := time.Now()
 	predictions, ok, failures, err = s.Step(ctx, p.sessions, rows, states, p.batch)
+	p.metrics.run(rows.N, time.Since(start))
 	for _, i := range ok {
 		states[i].Model, states[i].Time = p.ModelID, times[i]
 	}
