@@ -1,13 +1,17 @@
 package examples_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -121,5 +125,130 @@ func TestScoreMachinesReal(t *testing.T) {
 	}
 	if precision < 0.97 || recall < 0.82 {
 		t.Errorf("precision %.3f, recall %.3f", precision, recall)
+	}
+}
+
+func TestReviews(t *testing.T) {
+	dir := runFile(t, "reviews.yaml", "complaints", map[string]any{"input": "data/reviews.ndjson"})
+	wantLines(t, dir+"/complaints",
+		"product,reviews,negative,day",
+		"headset,2,1,2026-04-06T00:00:00.000Z",
+		"headset,2,2,2026-04-07T00:00:00.000Z",
+		"kettle,2,0,2026-04-06T00:00:00.000Z",
+		"kettle,2,1,2026-04-07T00:00:00.000Z")
+	if rejects := lines(t, dir+"/rejects"); len(rejects) != 1 || !strings.Contains(rejects[0], "text: wanted a string, found NoneType") {
+		t.Errorf("rejects: %q", rejects)
+	}
+}
+
+// TestReviewsReal counts the complaints among sentences of real reviews, three kinds of product. The model is wrong for one
+// in ten or so, in both directions.
+func TestReviewsReal(t *testing.T) {
+	table, err := csv.NewReader(bytes.NewReader(gunzip(t, realFile(t, "text", "uci-sentences", "train.csv.gz")))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type count struct{ Reviews, Negative float64 }
+	want := map[string]count{}
+	var stream strings.Builder
+	for _, r := range table[1:] {
+		line, err := json.Marshal(map[string]string{"product": r[0], "time": "2026-04-06T12:00:00Z", "text": r[1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.Write(append(line, '\n'))
+		c := want[r[0]]
+		c.Reviews++
+		if r[2] == "0" {
+			c.Negative++
+		}
+		want[r[0]] = c
+	}
+	input := filepath.Join(t.TempDir(), "reviews.ndjson")
+	if err := os.WriteFile(input, []byte(stream.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := runFile(t, "reviews.yaml", "complaints", map[string]any{"input": input})
+	got, err := csv.NewReader(strings.NewReader(strings.Join(lines(t, dir+"/complaints"), "\n"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("found %v, want %v", got, want)
+	if len(got)-1 != len(want) || len(want) != 3 {
+		t.Fatalf("products: found %v, want %v", got, want)
+	}
+	for _, r := range got {
+		if r[0] == "product" {
+			continue
+		}
+		w := want[r[0]]
+		negative, err := strconv.ParseFloat(r[2], 64)
+		if err != nil || r[1] != fmt.Sprint(w.Reviews) || math.Abs(negative-w.Negative) > 0.1*w.Reviews {
+			t.Errorf("found %v, want %v, of which 10 %% may be wrong", r, w)
+		}
+	}
+}
+
+// TestEmbedTexts reads the vectors back from Parquet and compares them with those that sentence-transformers recorded.
+func TestEmbedTexts(t *testing.T) {
+	const model = "../task/testdata/text/sentence-mean"
+	var texts []string
+	var recorded struct {
+		Runs []struct{ Answers [][]float64 }
+	}
+	for name, into := range map[string]any{"../task/testdata/text/texts.json": &texts, model + "/cases.json": &recorded} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(content, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string][]float64{}
+	for _, text := range []string{"I love this film.", "What a terrible waste of time!", "not bad at all"} {
+		want[text] = recorded.Runs[0].Answers[slices.Index(texts, text)]
+	}
+	stream := `{"product":"film","text":null}` + "\n"
+	for text := range want {
+		stream += fmt.Sprintf(`{"product":"film","text":%q}`+"\n", text)
+	}
+	input := filepath.Join(t.TempDir(), "texts.ndjson")
+	if err := os.WriteFile(input, []byte(stream), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := runFile(t, "embed_texts.yaml", "vectors", map[string]any{"input": input, "model": model})
+	if rejects := lines(t, dir+"/rejects"); len(rejects) != 1 {
+		t.Errorf("rejects: %q", rejects)
+	}
+	const readBack = `
+pipeline:
+  type: chain
+  transforms:
+    - {type: ReadFromParquet, config: {path: "{{ input }}"}}
+    - type: MapToFields
+      config:
+        language: python
+        fields: {text: text, size: len(vector), vector: vector, model: model}
+    - {type: WriteToJson, config: {path: "{{ output }}"}}
+`
+	run(t, "inline.yaml", readBack, map[string]any{"input": dir + "/vectors-00000-of-00001", "output": dir + "/back"})
+	got := rows[struct {
+		Text, Model string
+		Size        int
+		Vector      []float64
+	}](t, dir+"/back")
+	if len(got) != len(want) {
+		t.Fatalf("%d vectors, want %d", len(got), len(want))
+	}
+	for _, r := range got {
+		if r.Size != 32 || len(r.Vector) != 32 || !strings.HasPrefix(r.Model, "sentence-mean@sha256:") {
+			t.Fatalf("%q: %d numbers of %s, want 32 of sentence-mean", r.Text, r.Size, r.Model)
+		}
+		for i, w := range want[r.Text] {
+			if math.Abs(r.Vector[i]-w) > 1e-5 {
+				t.Errorf("%q: number %d is %v, want %v", r.Text, i, r.Vector[i], w)
+			}
+		}
 	}
 }
