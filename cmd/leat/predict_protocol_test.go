@@ -192,7 +192,8 @@ func TestPredictStates(t *testing.T) {
 		out, errs, code := leat(t, "", append(slices.Clone(args), test.args...)...)
 		var sums []string
 		for _, r := range answersIn(t, out) {
-			sums = append(sums, strings.Trim(fmt.Sprint(r.Inference), "map[sum:]"))
+			row, _ := r.Inference.(map[string]any)
+			sums = append(sums, strings.Trim(fmt.Sprint(row["sum"]), "[]"))
 		}
 		if got := strings.Join(sums, " "); code != 0 || got != test.want {
 			t.Errorf("%q: exit code %d, wanted %s, found %s, printed:\n%s%s", test.args, code, test.want, got, out, errs)
