@@ -273,15 +273,21 @@ func (r *graphReader) graphProto(b []byte, depth int) error {
 }
 
 func (r *graphReader) node(b []byte, depth int) error {
-	return eachField(b, func(f protoField) error {
+	var op string
+	err := eachField(b, func(f protoField) error {
 		switch f.num {
 		case 4:
-			r.ops[string(f.bytes)] = true
+			op = string(f.bytes)
+			r.ops[op] = true
 		case 5:
 			return r.setting(f.bytes, depth)
 		}
 		return nil
 	})
+	if err == nil && strings.HasPrefix(op, "TreeEnsemble") {
+		err = checkTrees(op, b)
+	}
+	return err
 }
 
 // setting looks for tensors, graphs and the labels of classes among the settings of a node (AttributeProto).

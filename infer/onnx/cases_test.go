@@ -152,6 +152,9 @@ func outcome(t *testing.T, r *Runtime, graph []byte, feed func(infer.Session) []
 		return "no-load", err
 	}
 	defer s.Close()
+	if _, err := model.ReadGraph(graph); err != nil {
+		t.Errorf("the library takes a model that package model refuses: %v", err)
+	}
 	results, err := s.Run(t.Context(), feed(s), nil)
 	if err != nil {
 		return "fails", err

@@ -263,6 +263,9 @@ func alterBytes(data []byte, random *rand.Rand) []byte {
 
 // tryModel loads a model and runs it once, where that is possible. Errors are what is expected.
 func tryModel(r *Runtime, graph []byte) (loaded, ran bool) {
+	if _, err := model.ReadGraph(graph); err != nil { // as every package is read first
+		return false, false
+	}
 	s, err := r.Load(context.Background(), infer.Source{Name: "damaged", Bytes: graph}, infer.Options{})
 	if err != nil {
 		return false, false
