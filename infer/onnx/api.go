@@ -157,9 +157,9 @@ func (a *api) call(slot int, args ...uintptr) error {
 // scratch is memory for calls that come with every run: arguments lie in it, and the library writes its answers to it, so that
 // a call allocates nothing. It has to be on the heap, as a part of what is, since its addresses are given as numbers.
 type scratch struct {
-	args                        [8]uintptr
-	address, shape, rank, count pointer // answers
-	number                      int32   // an answer
+	args                  [8]uintptr
+	address, shape, count pointer // answers
+	number                int32   // an answer
 }
 
 // callWith is call with arguments that point to the heap: into s, or to what the caller keeps alive.

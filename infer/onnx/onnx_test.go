@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/leat-project/leat/infer"
 	"github.com/leat-project/leat/model"
@@ -455,5 +456,33 @@ func TestLoadErrors(t *testing.T) {
 		if !errors.As(err, &native) || native.Code != c.code || !strings.HasPrefix(err.Error(), "model m cannot be loaded: ") {
 			t.Errorf("wanted %s, found %#v", c.code, err)
 		}
+	}
+}
+
+// TestProviderOptions checks how options reach the library, for providers that no machine of ours has: by their names, in order.
+func TestProviderOptions(t *testing.T) {
+	r := openRuntime(t)
+	keys, values := pairs(map[string]string{"device_type": "GPU", "cache_dir": "", "backend_path": "a b"})
+	defer keys.free()
+	defer values.free()
+	for i, want := range []string{"backend_path=a b", "cache_dir=", "device_type=GPU"} {
+		if got := goString(pointer(keys.pointers[i])) + "=" + goString(pointer(values.pointers[i])); got != want {
+			t.Errorf("option %d: wanted %s, found %s", i, want, got)
+		}
+	}
+	for name, p := range providers {
+		if slices.Contains(r.Providers(), name) {
+			continue
+		}
+		var options pointer
+		if err := r.call(slotCreateSessionOptions, uintptr(unsafe.Pointer(&options))); err != nil {
+			t.Fatal(err)
+		}
+		// The library is asked all the same, as where it has the provider: it has to answer with an error.
+		err := r.addProvider(options, infer.Provider{Name: name, Options: map[string]string{"device_id": "0"}}, p)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("execution provider %q: ", name)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.release(slotReleaseSessionOptions, options)
 	}
 }

@@ -104,6 +104,11 @@ func (r *Runtime) appendProvider(options pointer, p infer.Provider) error {
 	case p.Name == "cpu":
 		return nil
 	}
+	return r.addProvider(options, p, known)
+}
+
+// addProvider asks the library for a provider.
+func (r *Runtime) addProvider(options pointer, p infer.Provider, known provider) error {
 	keys, values := pairs(p.Options)
 	n := uintptr(len(p.Options))
 	var err error

@@ -3,7 +3,6 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -16,10 +15,6 @@ import (
 
 func number(field protowire.Number, v int) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.VarintType), uint64(v))
-}
-
-func float(field protowire.Number, v float32) []byte {
-	return protowire.AppendFixed32(protowire.AppendTag(nil, field, protowire.Fixed32Type), math.Float32bits(v))
 }
 
 // message is a field that holds a message or a string, given in parts.
@@ -62,33 +57,21 @@ func mapType(k int, value []byte) []byte { return message(5, number(1, k), messa
 func input(name string, typ []byte) []byte  { return message(11, message(1, name), message(2, typ)) }
 func output(name string, typ []byte) []byte { return message(12, message(1, name), message(2, typ)) }
 
-// node is a field of a graph. attributes come from the functions below.
-func node(op string, in, out []string, attributes ...[]byte) []byte {
-	return nodeOf("", op, in, out, attributes...)
+// node is a field of a graph. settings (AttributeProto) come from the functions below.
+func node(op string, in, out []string, settings ...[]byte) []byte {
+	return nodeOf("", op, in, out, settings...)
 }
 
-func nodeOf(domain, op string, in, out []string, attributes ...[]byte) []byte {
+func nodeOf(domain, op string, in, out []string, settings ...[]byte) []byte {
 	parts := [][]byte{texts(1, in...), texts(2, out...), message(4, op), message(7, domain)}
-	return message(1, append(parts, attributes...)...)
+	return message(1, append(parts, settings...)...)
 }
 
-func intAttribute(name string, v int) []byte {
-	return message(5, message(1, name), number(3, v), number(20, 2))
-}
-
-func stringsAttribute(name string, v ...string) []byte {
+func stringsSetting(name string, v ...string) []byte {
 	return message(5, message(1, name), texts(9, v...), number(20, 8))
 }
 
-func intsAttribute(name string, v ...int) []byte {
-	b := message(1, name)
-	for _, n := range v {
-		b = append(b, number(8, n)...)
-	}
-	return message(5, b, number(20, 7))
-}
-
-func graphAttribute(name string, parts ...[]byte) []byte {
+func graphSetting(name string, parts ...[]byte) []byte {
 	return message(5, message(1, name), message(6, append(parts, message(2, "inner"))...), number(20, 5))
 }
 
@@ -244,7 +227,7 @@ var elementKinds = map[protowire.Number]model.ValueKind{3: model.TensorValue, 5:
 
 // spinning is a model that adds 1 to x as often as its input n says.
 func spinning() []byte {
-	body := graphAttribute("body",
+	body := graphSetting("body",
 		node("Identity", []string{"go"}, []string{"on"}),
 		node("Add", []string{"before", "one"}, []string{"after"}),
 		input("i", tensorType(7)), input("go", tensorType(9)), input("before", tensorType(1)),
@@ -258,6 +241,6 @@ func spinning() []byte {
 // classifier is a model whose output is a sequence of maps, from names of classes to scores.
 func classifier() []byte {
 	return modelOf(
-		nodeOf("ai.onnx.ml", "ZipMap", []string{"x"}, []string{"y"}, stringsAttribute("classlabels_strings", "bad", "good")),
+		nodeOf("ai.onnx.ml", "ZipMap", []string{"x"}, []string{"y"}, stringsSetting("classlabels_strings", "bad", "good")),
 		input("x", tensorType(1, "n", 2)), output("y", sequenceType(mapType(8, tensorType(1)))))
 }
