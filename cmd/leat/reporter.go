@@ -33,22 +33,22 @@ type resources struct {
 
 // event is what a program reads of a run. Times are seconds.
 type event struct {
-	Event      string          `json:"event"` // log, summary, failed, interrupted
-	Level      string          `json:"level,omitempty"`
-	Text       string          `json:"text,omitempty"`
-	Pipeline   string          `json:"pipeline,omitempty"`
-	Sources    []flowJSON      `json:"sources,omitempty"`
-	Models     []modelFlowJSON `json:"models,omitempty"`
-	Sinks      []flowJSON      `json:"sinks,omitempty"`
-	Notes      []string        `json:"notes,omitempty"` // what sources tell of what they read
-	Wall       float64         `json:"wall_s,omitempty"`
-	CPU        float64         `json:"cpu_s,omitempty"`
-	PeakMemory int64           `json:"peak_memory_bytes,omitempty"`
-	Problem    any             `json:"problem,omitempty"`
+	Event      string      `json:"event"` // log, summary, failed, interrupted
+	Level      string      `json:"level,omitempty"`
+	Text       string      `json:"text,omitempty"`
+	Pipeline   string      `json:"pipeline,omitempty"`
+	Sources    []flowJSON  `json:"sources,omitempty"`
+	Models     []modelJSON `json:"models,omitempty"`
+	Sinks      []flowJSON  `json:"sinks,omitempty"`
+	Notes      []string    `json:"notes,omitempty"` // what sources tell of what they read
+	Wall       float64     `json:"wall_s,omitempty"`
+	CPU        float64     `json:"cpu_s,omitempty"`
+	PeakMemory int64       `json:"peak_memory_bytes,omitempty"`
+	Problem    any         `json:"problem,omitempty"`
 }
 
-// modelFlowJSON is what a model has done. Times are in seconds, sums over the workers.
-type modelFlowJSON struct {
+// modelJSON is what a model has done. Times are in seconds, sums over the workers.
+type modelJSON struct {
 	Name        string  `json:"name"`
 	Rows        int64   `json:"rows"`
 	Failed      int64   `json:"failed,omitempty"`
@@ -158,7 +158,7 @@ func newEvent(kind, name string, result *engine.Result) event {
 			e.Sources = append(e.Sources, flowJSON{Name: n.Name, Transform: n.Transform, Rows: n.Rows, Errors: n.Errors})
 		}
 		if m := n.Model; m != nil {
-			e.Models = append(e.Models, modelFlowJSON{Name: n.Name, Rows: m.Rows, Failed: m.Failed, Runs: m.Runs, Items: m.Items, Largest: m.Largest, Resets: m.Resets,
+			e.Models = append(e.Models, modelJSON{Name: n.Name, Rows: m.Rows, Failed: m.Failed, Runs: m.Runs, Items: m.Items, Largest: m.Largest, Resets: m.Resets,
 				Preprocess: m.Preprocess.Seconds(), Inference: m.Inference.Seconds(), Postprocess: m.Postprocess.Seconds(), Slowest: m.Slowest.Seconds()})
 		}
 	}
