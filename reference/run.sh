@@ -1,11 +1,11 @@
 #!/bin/sh
 # Runs scripts of this folder, each in a virtual environment of its own with what its .txt pins: reference/run.sh [NAME ...]
-# Without names, those that record answers: they write the same files again. Environments stay in tmp/reference.
+# Without names, those that record answers and write the same files again. Environments stay in tmp/reference.
 set -eu
 cd "$(dirname "$0")/.."
 data=${LEAT_SHARED:-../shared}/data
 
-for name in ${*:-tokenizer_cases models_text models_image models_tabular minilm states onnx_cases}; do
+for name in ${*:-models_text models_image models_tabular minilm states onnx_cases}; do
 	case $name in
 	tokenizer_cases) set -- task/tokenizer/testdata ;;
 	models_*) set -- task/testdata ;;
