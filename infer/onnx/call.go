@@ -45,9 +45,6 @@ func (c *call) prepare(inputs []infer.Value, outputs []int) error {
 		if err := accept(info, in); err != nil {
 			return fmt.Errorf("input %q: %w", info.Name, err)
 		}
-		if in == nil {
-			continue
-		}
 		if size += sizeOf(in); size > infer.MaxTensorBytes {
 			return fmt.Errorf("the inputs are beyond the limit of %d bytes", infer.MaxTensorBytes)
 		}
@@ -81,8 +78,8 @@ func (c *call) prepare(inputs []infer.Value, outputs []int) error {
 func accept(info *model.ValueInfo, v infer.Value) error {
 	t, isTensor := v.(*infer.Tensor)
 	switch {
-	case v == nil && info.Kind == model.OptionalValue:
-		return nil
+	case v == nil && info.Kind == model.OptionalValue: // Identity, Loop and others crash: onnxruntime 1.31.1
+		return fmt.Errorf("wanted %s, found nothing, which takes ONNX Runtime's operators down; give a value", info)
 	case v == nil, isTensor && info.Kind == model.SequenceValue, !isTensor && info.Kind == model.TensorValue:
 		return fmt.Errorf("wanted %s, found %s", info, infer.KindOf(v))
 	case !isTensor || info.Kind != model.TensorValue:

@@ -175,7 +175,7 @@ func TestMaps(t *testing.T) {
 	}
 }
 
-// TestOptional passes an optional value that is there, and one that is not.
+// TestOptional passes an optional value that is there. One that is not would take the process down in some operators: it is refused.
 func TestOptional(t *testing.T) {
 	elem := tensorType(1, "n")
 	graph := modelOf(node("OptionalHasElement", []string{"x"}, []string{"y"}), input("x", optionalType(elem)), output("y", tensorType(9)))
@@ -185,6 +185,9 @@ func TestOptional(t *testing.T) {
 	}
 	if out := run(t, s, infer.NewTensor([]float32{1}, 1))[0].(*infer.Tensor); out.Data[0] != 1 {
 		t.Error("a value that is there was not found")
+	}
+	if _, err := s.Run(t.Context(), []infer.Value{nil}, nil); err == nil || !strings.Contains(err.Error(), "found nothing") {
+		t.Errorf("no value: %v", err)
 	}
 }
 

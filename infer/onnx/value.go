@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -142,7 +141,7 @@ func (r *Runtime) stringTensor(t *infer.Tensor) (pointer, error) {
 	return value, nil
 }
 
-// sequence makes a sequence. The library cannot make one of no elements; a graph can.
+// sequence makes a sequence.
 func (c *call) sequence(s *infer.Sequence, info *model.ValueInfo) (pointer, error) {
 	for info.Elem != nil && info.Kind == model.OptionalValue {
 		info = info.Elem
@@ -167,31 +166,6 @@ func (c *call) sequence(s *infer.Sequence, info *model.ValueInfo) (pointer, erro
 	var value pointer
 	err := c.s.r.call(slotCreateValue, uintptr(unsafe.Pointer(&elems[0])), uintptr(len(s.Elems)), onnxSequence, uintptr(unsafe.Pointer(&value)))
 	return value, err
-}
-
-// emptySequence lets a graph of one operator make a sequence without elements.
-func (r *Runtime) emptySequence(elem *model.ValueInfo) (pointer, error) {
-	if elem.Kind != model.TensorValue {
-		return 0, fmt.Errorf("an empty sequence of %s cannot be made: only one of tensors can", elem)
-	}
-	loaded, err := r.Load(context.Background(), infer.Source{Name: "of an empty sequence", Bytes: emptySequenceGraph(rune(elem.DType))}, infer.Options{})
-	if err != nil {
-		return 0, err
-	}
-	s := loaded.(*session)
-	defer s.Close()
-	c := newCall(s)
-	if err := c.prepare(nil, nil); err != nil {
-		return 0, err
-	}
-	return c.outputs[0], c.run(context.Background())
-}
-
-// emptySequenceGraph is an ONNX model whose only node is SequenceEmpty, for elements of a type below 128.
-func emptySequenceGraph(elem rune) []byte {
-	return []byte("\x08\x08\x42\x02\x10\x0b\x3a\x34" + // ir_version 8, opset 11, a graph of 52 bytes:
-		"\x0a\x20\x12\x01s\x22\x0dSequenceEmpty\x2a\x0c\x0a\x05dtype\x18" + string(elem) + "\xa0\x01\x02" + // s = SequenceEmpty(dtype)
-		"\x12\x01g\x62\x0d\x0a\x01s\x12\x08\x22\x06\x0a\x04\x0a\x02\x08" + string(elem)) // named g; its output s, a sequence of tensors
 }
 
 // toGo views a value of the library's; a tensor is known to be one. Tensors of numbers are not copied; strings are. What has to
