@@ -80,26 +80,24 @@ func Slice(v *Vector, from, to int) *Vector {
 			}
 		}
 	}
-	out.Bools, out.Ints = part(v.Bools, from, to), part(v.Ints, from, to)
-	out.Floats, out.Boxed = part(v.Floats, from, to), part(v.Boxed, from, to)
-	if v.Offsets != nil {
-		out.Offsets = v.Offsets[from : to+1]
-	}
-	out.Children = v.Children
-	if v.Type.Kind == Row {
+	switch v.Type.Kind { // slices that are not of the kind may hold anything
+	case Bool:
+		out.Bools = v.Bools[from:to]
+	case Int, Time, Duration:
+		out.Ints = v.Ints[from:to]
+	case Float:
+		out.Floats = v.Floats[from:to]
+	case Any:
+		out.Boxed = v.Boxed[from:to]
+	case String, Bytes, List, Map:
+		out.Offsets, out.Children = v.Offsets[from:to+1], v.Children
+	case Row:
 		out.Children = make([]*Vector, len(v.Children))
 		for i, c := range v.Children {
 			out.Children[i] = Slice(c, from, to)
 		}
 	}
 	return out
-}
-
-func part[T any](values []T, from, to int) []T {
-	if values == nil {
-		return nil
-	}
-	return values[from:to]
 }
 
 // Compact returns a batch of the rows that count alone. It is b itself where all do.

@@ -214,3 +214,11 @@ func TestConvert(t *testing.T) {
 		}
 	}
 }
+
+// TestSliceIgnoresOthers: a decoder may leave memory in slices that are not of the vector's kind.
+func TestSliceIgnoresOthers(t *testing.T) {
+	v := &Vector{Type: IntType, N: 3, Ints: []int64{1, 2, 3}, Offsets: []int32{0}, Floats: []float64{}}
+	if got := Slice(v, 1, 3); got.N != 2 || got.Value(0) != int64(2) || got.Offsets != nil {
+		t.Errorf("%+v", got)
+	}
+}
