@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"sync"
 
 	"github.com/leat-project/leat/catalog"
@@ -395,16 +394,6 @@ func floats(t *infer.Tensor) ([]float32, error) {
 		out[i] = float32(v)
 	}
 	return out, nil
-}
-
-// finite reports whether all numbers are.
-func finite(x []float32) bool {
-	for _, v := range x {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return false
-		}
-	}
-	return true
 }
 
 // MaxBatch returns how many items the graph takes at once: any number, unless its first dimension is fixed.
