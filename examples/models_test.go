@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -250,5 +251,38 @@ pipeline:
 				t.Errorf("%q: number %d is %v, want %v", r.Text, i, r.Vector[i], w)
 			}
 		}
+	}
+}
+
+// TestMachineAlarms checks the second pipeline of the demo over a few readings.
+func TestMachineAlarms(t *testing.T) {
+	var stream strings.Builder
+	reading := func(machine string, minute int, process float64, rpm int, torque string, wear int) {
+		fmt.Fprintf(&stream, `{"machine":%q,"time":"2026-03-02T08:%02d:00.000Z","grade":"L","air":300.0,"process":%.1f,"rpm":%d,"torque":%s,"wear":%d}`+"\n",
+			machine, minute, process, rpm, torque, wear)
+	}
+	for minute := range 30 {
+		reading("well", minute, 310, 1500, "40.0", 20)
+		reading("too hot", minute, 307.5, 1330, "55.0", 20)
+		reading("too fast", minute, 310, 1620, "63.0", 20)
+	}
+	reading("well", 30, 310, 1500, "null", 20)
+	input := filepath.Join(t.TempDir(), "readings.ndjson")
+	if err := os.WriteFile(input, []byte(stream.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := runFile(t, "machine_alarms.yaml", "", map[string]any{"input": input})
+	got := lines(t, dir+"/alarms.csv")
+	for i, want := range []string{
+		`^2026-03-02T08:00:00.000Z,too fast,30,0\.\d+,10.0,10688,20$`,
+		`^2026-03-02T08:00:00.000Z,too hot,30,0\.\d+,7.5,7660,20$`,
+		`^hour,machine,alarms,score,cooling,watts,wear$`,
+	} {
+		if len(got) != 3 || !regexp.MustCompile(want).MatchString(got[i]) {
+			t.Errorf("alarms:\n%s\nwant line %d to be like %s", strings.Join(got, "\n"), i+1, want)
+		}
+	}
+	if unscored := lines(t, dir+"/unscored.json"); len(unscored) != 1 || !strings.Contains(unscored[0], "Torque [Nm]: wanted a value") {
+		t.Errorf("unscored: %q", unscored)
 	}
 }

@@ -1,28 +1,35 @@
-// Command demo shows leat at work: it writes a stream of events of a small fleet of machines into a temporary folder, runs
-// examples/demo.yaml over it, and shows the result, the rows set aside, the speed and the plan.
+// Command demo shows leat at work. It writes a stream of events of a small fleet of machines into a temporary folder, runs
+// examples/demo.yaml over it, and shows the result, the rows set aside and the speed. Then it writes the readings of milling
+// machines, has a model watch them by examples/machine_alarms.yaml, and shows the alarms and the plan.
 //
 //	go run ./cmd/internal/demo -leat bin/leat
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"text/tabwriter"
 	"unicode/utf8"
 )
 
 func main() {
 	leat := flag.String("leat", "bin/leat", "the program to show")
-	seed := flag.Uint64("seed", 7, "seed of the stream")
-	only := flag.String("generate", "", "write the stream to this file and stop")
+	seed := flag.Uint64("seed", 7, "seed of the streams")
+	only := flag.String("generate", "", "write the stream of the fleet to this file and stop")
 	flag.Parse()
 	var err error
 	if *only != "" {
-		_, err = generate(*only, *seed)
+		_, err = generate(*only, *seed, writeFleet)
 	} else {
 		err = show(*leat, *seed)
 	}
@@ -32,28 +39,44 @@ func main() {
 	}
 }
 
-func generate(file string, seed uint64) (int, error) {
+// generate writes a stream to a file and returns the number of lines.
+func generate(file string, seed uint64, write func(io.Writer, uint64) (int, error)) (int, error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	n, err := writeFleet(f, seed)
+	n, err := write(f, seed)
 	if err != nil {
 		return 0, err
 	}
 	return n, f.Close()
 }
 
-const example = "examples/demo.yaml"
+const (
+	fleetExample = "examples/demo.yaml"
+	millsExample = "examples/machine_alarms.yaml"
+)
 
 func show(leat string, seed uint64) error {
 	dir, err := os.MkdirTemp("", "leat-demo-")
 	if err != nil {
 		return err
 	}
+	if err := showFleet(leat, seed, dir); err != nil {
+		return err
+	}
+	if err := showMills(leat, seed, dir); err != nil {
+		return err
+	}
+	fmt.Printf("\nThe streams and the results stay in %s.\n", dir)
+	fmt.Printf("Read %s and %s next: they are the pipelines that you have seen.\n", fleetExample, millsExample)
+	return nil
+}
+
+func showFleet(leat string, seed uint64, dir string) error {
 	events := filepath.Join(dir, "events.ndjson")
-	n, err := generate(events, seed)
+	n, err := generate(events, seed, writeFleet)
 	if err != nil {
 		return err
 	}
@@ -61,9 +84,8 @@ func show(leat string, seed uint64) error {
 	if err := lines(events, 3); err != nil {
 		return err
 	}
-	vars := []string{"--var", "input=" + events, "--var", "output=" + dir}
 	title("The run", "sets bad rows aside, groups by machine in windows of ten minutes, looks for trouble")
-	if err := run(leat, append([]string{"run", example}, vars...)); err != nil {
+	if err := run(leat, "run", fleetExample, "--var", "input="+events, "--var", "output="+dir); err != nil {
 		return err
 	}
 	for _, part := range []struct {
@@ -74,25 +96,53 @@ func show(leat string, seed uint64) error {
 		{"The rows that failed", "readings without a temperature: what went wrong, and the whole row", "failed.json", 3},
 		{"The lines that are no events", "where they stood, what is wrong with them, and the text as it came", "malformed.json", 4},
 	} {
-		files, err := filepath.Glob(filepath.Join(dir, part.file+"*"))
-		if err != nil || len(files) == 0 {
-			return fmt.Errorf("%s was not written", part.file)
+		file, err := output(dir, part.file)
+		if err != nil {
+			return err
 		}
 		title(part.title, part.text)
-		if err := lines(files[0], part.most); err != nil {
+		if err := lines(file, part.most); err != nil {
 			return err
 		}
 	}
-	title("The plan", "what a pipeline becomes: typed nodes")
-	if err := run(leat, append([]string{"plan", example}, vars...)); err != nil {
-		return err
-	}
-	title("The graph", "the same as a Mermaid chart, for a Markdown page")
-	if err := run(leat, append([]string{"plan", "--format", "mermaid", example}, vars...)); err != nil {
-		return err
-	}
-	fmt.Printf("\nThe stream and the results stay in %s.\nRead %s next: it is the pipeline that you have seen.\n", dir, example)
 	return nil
+}
+
+func showMills(leat string, seed uint64, dir string) error {
+	readings := filepath.Join(dir, "mills.ndjson")
+	n, err := generate(readings, seed, writeMills)
+	if err != nil {
+		return err
+	}
+	title("A model in the stream", fmt.Sprintf("eight milling machines, one day, %d readings: %s", n, readings))
+	if err := lines(readings, 2); err != nil {
+		return err
+	}
+	fmt.Print("\nEach is scored by the model machine-failure, which comes with leat. It needs ONNX Runtime, which leat fetches once: 30 MB.\n\n")
+	vars := []string{millsExample, "--var", "input=" + readings, "--var", "output=" + dir}
+	if err := run(leat, append([]string{"run"}, vars...)...); err != nil {
+		return fmt.Errorf("the model did not run, the rest did: %w", err)
+	}
+	alarms, err := output(dir, "alarms.csv")
+	if err != nil {
+		return err
+	}
+	title("The alarms", `by hour and machine, of 360 readings each, with the highest score, and what was measured on average: mill-6 was driven too
+   hard (watts), the cooling of mill-2 clogged (kelvin), a tool of mill-4 was not changed (minutes), the belt of mill-7 slipped (watts)`)
+	if err := table(os.Stdout, alarms); err != nil {
+		return err
+	}
+	title("The plan", "what a pipeline becomes: typed nodes; --format mermaid draws it")
+	return run(leat, append([]string{"plan"}, vars...)...)
+}
+
+// output returns the one file of an output.
+func output(dir, name string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, name+"*"))
+	if err != nil || len(files) == 0 {
+		return "", fmt.Errorf("%s was not written", name)
+	}
+	return files[0], nil
 }
 
 func title(name, text string) {
@@ -100,7 +150,7 @@ func title(name, text string) {
 }
 
 // run shows a command and runs it.
-func run(leat string, args []string) error {
+func run(leat string, args ...string) error {
 	fmt.Printf("$ leat %s\n", strings.Join(args, " "))
 	cmd := exec.Command(leat, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout // in order, whoever reads it
@@ -132,4 +182,22 @@ func shorten(s string, width int) string {
 		return s
 	}
 	return string([]rune(s)[:width-1]) + "…"
+}
+
+// table shows the records of a CSV file in columns, sorted by their texts. A file of the engine has no order.
+func table(w io.Writer, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	records, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil || len(records) == 0 {
+		return errors.Join(err, fmt.Errorf("%s has no header", file))
+	}
+	slices.SortFunc(records[1:], slices.Compare[[]string])
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, r := range records {
+		fmt.Fprintln(t, "   "+strings.Join(r, "\t"))
+	}
+	return t.Flush()
 }
