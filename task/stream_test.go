@@ -44,20 +44,39 @@ func sentences(n int) string {
 	words := strings.Fields("not bad at all this phone is great and the food was awful but I loved every minute of it never again would I recommend")
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "\n          - {k: %d, text: \"", i%5)
+		fmt.Fprintf(&b, "{k: %d, text: \"", i%5)
 		for w := range 1 + i*7%23 {
 			b.WriteString(words[(i*5+w*3)%len(words)] + " ")
 		}
-		b.WriteString("\"}")
+		b.WriteString("\"}, ")
+	}
+	return b.String()
+}
+
+// readings are rows of the table that machine-failure takes.
+func readings(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "{Type: %c, 'Air temperature [K]': %d.5, 'Process temperature [K]': %d.1, 'Rotational speed [rpm]': %d.0, 'Torque [Nm]': %d.25, 'Tool wear [min]': %d.0}, ",
+			"LMH"[i%3], 296+i%8, 305+i%9, 1200+i*31%1600, 5+i*7%65, i*13%240)
 	}
 	return b.String()
 }
 
 // TestSameRows: what a row gets depends neither on the size of batches, nor on parallelism, nor on the rows beside it, to the last bit (P1).
 func TestSameRows(t *testing.T) {
-	for name, infer := range map[string]string{
-		"text":   `{model: review-sentiment, top_k: null, max_batch_size: %d}`,
-		"window": `{model: review-sentiment, max_length: 8, long_texts: window, max_batch_size: %d}`,
+	texts := `{type: Create, config: {elements: [` + sentences(60) + `]}}`
+	machines := `{type: Create, config: {elements: [` + readings(60) + `]}}`
+	images := `{type: ReadFromFiles, config: {path: "testdata/image/images/*"}}`
+	for name, tt := range map[string]struct{ source, infer string }{
+		"text":       {texts, `{model: review-sentiment, top_k: null, max_batch_size: %d}`},
+		"window":     {texts, `{model: review-sentiment, max_length: 8, long_texts: window, max_batch_size: %d}`},
+		"bert":       {texts, `{task: text-classification, model: testdata/text/bert, top_k: null, max_batch_size: %d}`},
+		"quantised":  {texts, `{task: text-classification, model: testdata/text/bert, file: onnx/model_quantized.onnx, top_k: null, max_batch_size: %d}`},
+		"embeddings": {texts, `{model: testdata/text/sentence-mean, max_batch_size: %d}`},
+		"table":      {machines, `{model: machine-failure, top_k: null, max_batch_size: %d}`},
+		"image":      {images, `{task: image-classification, model: testdata/image/vit, max_batch_size: %d}`},
+		"any size":   {images, `{task: image-classification, model: testdata/image/mobilenet, max_batch_size: %d}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []string
@@ -67,12 +86,10 @@ func TestSameRows(t *testing.T) {
 pipeline:
   type: chain
   transforms:
-    - type: Create
-      config:
-        elements:`+sentences(60)+`
+    - `+tt.source+`
     - type: RunInference
       config:
-        model_handler: {type: HuggingFacePipelineModelHandler, config: `+fmt.Sprintf(infer, batch)+`}
+        model_handler: {type: HuggingFacePipelineModelHandler, config: `+fmt.Sprintf(tt.infer, batch)+`}
     - type: WriteToJson
       config: {path: "{{out}}"}
 `, o)
