@@ -67,8 +67,8 @@ type Session interface {
 	// Inputs and Outputs describe what the graph takes and gives, in the order in which Run has them.
 	Inputs() []model.ValueInfo
 	Outputs() []model.ValueInfo
-	// Run computes the outputs whose numbers are given, all for nil. inputs stand in the order of Inputs; a nil one is not
-	// given, which an optional input allows. A cancelled context ends the run between two operators.
+	// Run computes the outputs whose numbers are given, all for nil. inputs stand in the order of Inputs; none may be nil. A
+	// cancelled context ends the run between two operators.
 	Run(ctx context.Context, inputs []Value, outputs []int) (*Results, error)
 	// Close frees the session, once no run is under way any more.
 	Close() error

@@ -29,6 +29,9 @@ const (
 	Uint4          DType = 21
 	Int4           DType = 22
 	Float4E2M1     DType = 23
+	Float8E8M0     DType = 24
+	Uint2          DType = 25
+	Int2           DType = 26
 )
 
 // dtypes has for each element type its name as ONNX writes it, its name in the Open Inference Protocol ("" where that has
@@ -44,6 +47,7 @@ var dtypes = [...]struct {
 	Complex128: {"complex128", "", 128}, BFloat16: {"bfloat16", "BF16", 16}, Float8E4M3FN: {"float8e4m3fn", "", 8},
 	Float8E4M3FNUZ: {"float8e4m3fnuz", "", 8}, Float8E5M2: {"float8e5m2", "", 8}, Float8E5M2FNUZ: {"float8e5m2fnuz", "", 8},
 	Uint4: {"uint4", "", 4}, Int4: {"int4", "", 4}, Float4E2M1: {"float4e2m1", "", 4},
+	Float8E8M0: {"float8e8m0", "", 8}, Uint2: {"uint2", "", 2}, Int2: {"int2", "", 2},
 }
 
 // String returns ONNX's name of the type: float, int64, bfloat16.
@@ -72,7 +76,7 @@ func DTypeOf(datatype string) DType {
 	return Undefined
 }
 
-// Bytes returns how many bytes n elements take; two elements of four bits share a byte. It is 0 for strings.
+// Bytes returns how many bytes n elements take; elements of less than eight bits share bytes. It is 0 for strings.
 func (d DType) Bytes(n int64) int64 {
 	if int(d) >= len(dtypes) {
 		return 0
