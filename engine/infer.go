@@ -270,6 +270,9 @@ func (s *inferStep) predictWith(ctx context.Context, b *column.Batch, f func(*ta
 		if _, err := s.fail(ctx, b, failures); err != nil {
 			return err
 		}
+		if len(ok) == 0 { // an empty selection would be all rows
+			return nil
+		}
 		picked := *b
 		picked.Sel = ok
 		if b = column.Compact(&picked); b.N == 0 {

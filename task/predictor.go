@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -50,7 +52,7 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 		}
 		return nil, problem
 	}
-	bound, err := t.Bind(&Setup{Package: p, Config: config})
+	bound, err := t.Bind(&Setup{Package: p, Config: withPackage(config, t, p)})
 	if err != nil {
 		var problem *catalog.Problem
 		if errors.As(err, &problem) {
@@ -65,6 +67,45 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 	predictor := &Predictor{Bound: bound, Task: t, Package: p, Settings: settings, ModelID: id}
 	predictor.batch, err = predictor.batchSize()
 	return predictor, err
+}
+
+// withPackage adds to a configuration what the package says under leat in config.json of the task's settings that are not given.
+func withPackage(config map[string]any, t *Task, p *model.Package) map[string]any {
+	out := maps.Clone(config)
+	for _, f := range t.Fields {
+		if v, ok := p.Config.Leat[f.Name]; ok {
+			if _, given := config[f.Name]; !given {
+				if out == nil {
+					out = map[string]any{}
+				}
+				out[f.Name] = wholeNumbers(v)
+			}
+		}
+	}
+	return out
+}
+
+// wholeNumbers makes integers of JSON's numbers that are whole, as configurations have them.
+func wholeNumbers(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+			return int64(v)
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = wholeNumbers(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = wholeNumbers(e)
+		}
+		return out
+	}
+	return v
 }
 
 // batchSize is how many items one run takes: what is asked for, as far as the model allows.

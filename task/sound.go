@@ -177,7 +177,7 @@ func (w *tensorWork) appendItem(f *feed, e *elements, item int32) error {
 // readWAV reads a WAV file of integers of 8 to 32 bits or floats as samples from -1 to 1, several channels averaged to one.
 func readWAV(b []byte, rate int64) ([]float64, error) {
 	bad := func(format string, args ...any) error {
-		return &expr.Exception{Class: "ValueError", Msg: "not a sound that can be read: " + fmt.Sprintf(format, args...)}
+		return &expr.Exception{Class: "ValueError", Msg: "the sound cannot be read: " + fmt.Sprintf(format, args...)}
 	}
 	if len(b) < 12 || string(b[:4]) != "RIFF" || string(b[8:12]) != "WAVE" {
 		return nil, bad("wanted a WAV file")

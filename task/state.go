@@ -34,6 +34,7 @@ var stateFields = []catalog.Field{
 	{Name: "gap", Type: catalog.Length, Doc: "Forget after so long without a row, by event time; by default never."},
 	{Name: "chunk", Type: catalog.Object, Doc: "{input, axis, size}: cut a row's input into pieces that are run one after another; the last is filled up with zeros. Outputs become lists, one element a piece.", Fields: []catalog.Field{
 		{Name: "input", Type: catalog.Text, Required: true, Doc: "The input."},
+		{Name: "axis", Type: catalog.Integer, Doc: "The axis of the input, the batch being 0; by default the last."},
 		{Name: "size", Type: catalog.Integer, Required: true, Doc: "Elements of a piece."},
 	}},
 	{Name: "audio", Type: catalog.Object, Doc: "{input, rate}: the input is fed from WAV files, as one channel of numbers from -1 to 1 at that rate.", Fields: []catalog.Field{
@@ -49,8 +50,9 @@ type Stateful interface {
 	Remembers() bool
 	// Gap is how long after its last row a key is forgotten; 0: never.
 	Gap() column.Span
-	// Step predicts rows of different keys. states has the state of each, which it brings up to date for rows that do not fail.
-	Step(ctx context.Context, sessions []infer.Session, rows *Rows, states []*State, batch int) (*column.Vector, []int32, []Failure, error)
+	// Step predicts rows of different keys. states has the state of each, which it brings up to date for rows that do not fail. ran is told
+	// of each run.
+	Step(ctx context.Context, sessions []infer.Session, rows *Rows, states []*State, batch int, ran func(items int, took time.Duration)) (*column.Vector, []int32, []Failure, error)
 }
 
 // PredictOrdered predicts rows of different keys by a model with a state, as Predict does. states holds what is remembered of each row's
@@ -68,9 +70,7 @@ func (p *Predictor) PredictOrdered(ctx context.Context, rows *Rows, states []*St
 			p.metrics.resets.Add(1)
 		}
 	}
-	start := time.Now()
-	predictions, ok, failures, err = s.Step(ctx, p.sessions, rows, states, p.batch)
-	p.metrics.run(rows.N, time.Since(start))
+	predictions, ok, failures, err = s.Step(ctx, p.sessions, rows, states, p.batch, p.metrics.run)
 	for _, i := range ok {
 		states[i].Model, states[i].Time = p.ModelID, times[i]
 	}
@@ -217,9 +217,9 @@ func (m *tensorModel) Remembers() bool { return len(m.states) > 0 || m.context !
 func (m *tensorModel) Gap() column.Span { return m.gap }
 
 // Step predicts rows of different keys, piece by piece: the n-th pieces of all rows are run together.
-func (m *tensorModel) Step(ctx context.Context, sessions []infer.Session, rows *Rows, states []*State, batch int) (*column.Vector, []int32, []Failure, error) {
+func (m *tensorModel) Step(ctx context.Context, sessions []infer.Session, rows *Rows, states []*State, batch int, ran func(items int, took time.Duration)) (*column.Vector, []int32, []Failure, error) {
 	w, failures := m.split(rows)
-	w.states = states
+	w.states, w.ran = states, ran
 	failed := map[int32]error{}
 	for _, f := range failures {
 		failed[f.Row] = f.Err
@@ -241,7 +241,7 @@ func (m *tensorModel) Step(ctx context.Context, sessions []infer.Session, rows *
 			}
 		}
 	}
-	var ok []int32
+	ok := make([]int32, 0, rows.N)
 	failures = failures[:0]
 	for row := range int32(rows.N) {
 		if err := failed[row]; err != nil {
@@ -285,7 +285,9 @@ func (w *tensorWork) rounds() [][]int32 {
 
 // step runs a part of a round; where that fails its items are run one by one.
 func (w *tensorWork) step(ctx context.Context, sessions []infer.Session, items []int32, failed map[int32]error) error {
+	start := time.Now()
 	err := w.Predict(ctx, sessions, items)
+	w.ran(len(items), time.Since(start))
 	var single ItemErrors
 	switch {
 	case err == nil:

@@ -203,3 +203,53 @@ pipeline:
 		}
 	}
 }
+
+// TestAllRowsOfStepFail: where no row of a turn can be predicted, all of them are errors, and none goes on as predicted.
+func TestAllRowsOfStepFail(t *testing.T) {
+	model := filepath.Join(shared(t, "data", "onnx", "models"), "gonnx_gru.onnx")
+	got := stream(t, fmt.Sprintf(`
+pipeline:
+  transforms:
+    - type: Create
+      config: {elements: [{k: 1, x: [[1, 2]]}, {k: 2, x: [[1]]}]}
+    - type: RunInference
+      input: Create
+      config:
+        model_handler:
+          type: ONNXModelHandler
+          config: {model: %s, inputs: {data_input: x}, key: k, state: [{output: hidden_out, input: init_hidden}]}
+        error_handling: {output: bad}
+    - type: MapToFields
+      name: Good
+      input: RunInference
+      config: {fields: {k: k, said: '"predicted"'}}
+    - type: MapToFields
+      name: Bad
+      input: RunInference.bad
+      config: {language: python, fields: {k: element.k, said: msg}}
+    - type: WriteToJson
+      input: [Good, Bad]
+      config: {path: "{{out}}"}
+`, model), engine.Options{Parallelism: 1})
+	if len(got) != 2 || !strings.Contains(got[0], "wanted") || !strings.Contains(got[1], "wanted") {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestPackageSettings: what a package says under leat of a task's settings holds, unless the pipeline says otherwise.
+func TestPackageSettings(t *testing.T) {
+	graph, err := os.ReadFile("testdata/text/bert/onnx/model.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string][]byte{"model.onnx": graph, "config.json": []byte(`{"leat": {"task": "tensor", "outputs": ["logits"]}}`)} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := start(t, "tensor", dir, nil)
+	if got := p.Output().String(); got != "row<logits: list<float>>" {
+		t.Errorf("the output is %s", got)
+	}
+}

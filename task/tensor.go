@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -203,8 +204,9 @@ type tensorWork struct {
 	rows    []int32
 	shapes  [][][]int64 // by item and feed; nil where all items are alike
 	results []*results
-	states  []*State    // by row, of a model that remembers
-	pieces  [][]float64 // by item: what the input that is cut, or heard, is fed with
+	states  []*State                            // by row, of a model that remembers
+	ran     func(items int, took time.Duration) // of such a model
+	pieces  [][]float64                         // by item: what the input that is cut, or heard, is fed with
 }
 
 func (m *tensorModel) split(rows *Rows) (*tensorWork, []Failure) {
