@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/expr"
@@ -255,6 +256,49 @@ func narrow[T int8 | int16 | int32 | uint8 | uint16 | uint32 | uint64](values []
 		out[i] = T(v)
 	}
 	return infer.NewTensor(out, shape...)
+}
+
+// appendPlain appends the elements of many rows at once, where they are floats without nulls on their way to single precision, which is how
+// most tables and vectors come. It reports false, and appends nothing, where they are not.
+func (f *feed) appendPlain(e *elements, rows *Rows, numbers []int32) bool {
+	if e.dtype != model.Float32 {
+		return false
+	}
+	if len(f.cols) == 1 && rows.Cols[f.cols[0]].Type.Kind == column.List {
+		return f.appendLists(e, rows.Cols[f.cols[0]], numbers)
+	}
+	for _, c := range f.cols {
+		if v := rows.Cols[c]; v.Type.Kind != column.Float || v.Valid != nil {
+			return false
+		}
+	}
+	width := len(f.cols)
+	e.f32 = slices.Grow(e.f32[:0], len(numbers)*width)[:len(numbers)*width]
+	for k, c := range f.cols {
+		from, to := rows.Cols[c].Floats, e.f32[k:]
+		for i, row := range numbers {
+			x := from[row]
+			if f.finite && !f.usable(x) {
+				e.f32 = e.f32[:0] // row by row it is found which one it is
+				return false
+			}
+			to[i*width] = float32(x)
+		}
+	}
+	return true
+}
+
+func (f *feed) appendLists(e *elements, v *column.Vector, numbers []int32) bool {
+	child := v.Children[0]
+	if v.Valid != nil || child.Type.Kind != column.Float || child.Valid != nil || f.finite {
+		return false
+	}
+	for _, row := range numbers {
+		for _, x := range child.Floats[v.Offsets[row]:v.Offsets[row+1]] {
+			e.f32 = append(e.f32, float32(x))
+		}
+	}
+	return true
 }
 
 // append appends the elements of row i.

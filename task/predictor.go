@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sort"
 	"sync/atomic"
 	"time"
 
@@ -204,7 +203,10 @@ func (p *Predictor) Predict(ctx context.Context, rows *Rows) (predictions *colum
 	for i := range items {
 		items[i] = int32(i)
 	}
-	sort.SliceStable(items, func(a, b int) bool { return work.Length(int(items[a])) < work.Length(int(items[b])) })
+	byLength := func(a, b int32) int { return work.Length(int(a)) - work.Length(int(b)) }
+	if !slices.IsSortedFunc(items, byLength) {
+		slices.SortStableFunc(items, byLength)
+	}
 	for batch := range slices.Chunk(items, p.batch) {
 		if err := p.runBatch(ctx, work, batch, failed); err != nil {
 			return nil, nil, nil, err

@@ -165,6 +165,7 @@ var TabularRegression = add(Task{
 	Source:  "https://huggingface.co/tasks/tabular-regression",
 	Fields:  tabularFields,
 	Batch:   1024,
+	Pool:    4,
 	Bind: func(s *Setup) (Bound, error) {
 		t, err := newTableModel(s)
 		if err != nil {
@@ -248,6 +249,7 @@ numbers are named by id2label in config.json.
 	Fields: append(tabularFields, catalog.Field{Name: "top_k", Type: catalog.AnyValue, Default: "1, without a list",
 		Doc: "How many classes a prediction lists, the most probable first; null for all."}),
 	Batch: 1024,
+	Pool:  4,
 	Bind:  bindTabularClassification,
 })
 

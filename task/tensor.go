@@ -35,6 +35,7 @@ A prediction is a row with a field for each output. Numbers become floats or int
 		{Name: "constants", Type: catalog.Object, Doc: "Inputs that are the same for all rows, as numbers or lists of numbers in the input's own shape."},
 	}, stateFields...),
 	Batch: 256,
+	Pool:  16,
 	Bind:  bindTensor,
 })
 
@@ -289,6 +290,29 @@ func (w *tensorWork) alike(a, b int32) bool {
 	return w.shapes == nil || slices.EqualFunc(w.shapes[a], w.shapes[b], func(s, t []int64) bool { return slices.Equal(s, t) })
 }
 
+// appendItems appends what a batch of items feeds to an input. It returns the items that do not fit.
+func (w *tensorWork) appendItems(f *feed, e *elements, items []int32) ItemErrors {
+	if w.pieces == nil {
+		numbers := make([]int32, len(items))
+		for i, item := range items {
+			numbers[i] = w.rows[item]
+		}
+		if f.appendPlain(e, w.in, numbers) {
+			return nil
+		}
+	}
+	var failed ItemErrors
+	for _, item := range items {
+		if err := w.appendItem(f, e, item); err != nil {
+			if failed == nil {
+				failed = ItemErrors{}
+			}
+			failed[item] = err
+		}
+	}
+	return failed
+}
+
 // runBuffers are the elements of the inputs of one run, kept for the next.
 type runBuffers struct{ inputs []elements }
 
@@ -305,13 +329,7 @@ func (w *tensorWork) run(ctx context.Context, session infer.Session, items []int
 	for k, f := range w.m.feeds {
 		e := &buffers.inputs[k]
 		e.reset(f.info.DType)
-		failed := ItemErrors{}
-		for _, item := range items {
-			if err := w.appendItem(f, e, item); err != nil {
-				failed[item] = err
-			}
-		}
-		if len(failed) > 0 {
+		if failed := w.appendItems(f, e, items); len(failed) > 0 {
 			return w.without(ctx, session, items, failed)
 		}
 		inputs[f.at] = e.tensor(w.shapeOf(k, items, e.len()))
