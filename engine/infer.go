@@ -19,6 +19,7 @@ func (r *run) openPredictor(ctx context.Context, n *node, op *plan.Infer) error 
 		return err
 	}
 	n.predictor = p
+	p.SetWorkers(r.opts.Parallelism)
 	if op.Ordered {
 		r.gatherRows(n, op)
 	}

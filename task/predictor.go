@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,8 @@ type Predictor struct {
 	Settings Settings
 	ModelID  string // what predictions say of their model
 
-	batch    int // items of one run at the most
+	batch    int           // items of one run at the most
+	slots    chan struct{} // one for each run that may be under way; nil: callers run one after another
 	sessions []infer.Session
 	metrics  metrics
 }
@@ -207,10 +209,8 @@ func (p *Predictor) Predict(ctx context.Context, rows *Rows) (predictions *colum
 	if !slices.IsSortedFunc(items, byLength) {
 		slices.SortStableFunc(items, byLength)
 	}
-	for batch := range slices.Chunk(items, p.batch) {
-		if err := p.runBatch(ctx, work, batch, failed); err != nil {
-			return nil, nil, nil, err
-		}
+	if err := p.runBatches(ctx, work, items, failed); err != nil {
+		return nil, nil, nil, err
 	}
 	start = time.Now()
 	defer func() { p.metrics.join.Add(int64(time.Since(start))) }()
@@ -229,12 +229,76 @@ func (p *Predictor) Predict(ctx context.Context, rows *Rows) (predictions *colum
 	return predictions, ok, failures, err
 }
 
-// runBatch predicts a batch. Where that fails its items are predicted one by one, so that only those fail that have to; a
-// process that has died is not asked again.
-func (p *Predictor) runBatch(ctx context.Context, work Work, batch []int32, failed map[int32]error) error {
+// SetWorkers says how many goroutines are going to predict: as many runs may then be under way at once, of one caller where the others have
+// nothing to do. Without it a caller runs one batch after another. It is called before the first prediction.
+func (p *Predictor) SetWorkers(n int) { p.slots = make(chan struct{}, max(n, 1)) }
+
+// runBatches predicts the items in batches, several at once as long as there are workers without work of their own. What a batch holds does
+// not depend on that.
+func (p *Predictor) runBatches(ctx context.Context, work Work, items []int32, failed map[int32]error) error {
+	b := &batches{p: p, work: work, failed: failed}
+	for batch := range slices.Chunk(items, p.batch) {
+		b.left = append(b.left, batch)
+	}
+	if p.slots == nil || len(b.left) < 2 {
+		return b.run(ctx)
+	}
+	p.slots <- struct{}{}
+	defer func() { <-p.slots }()
+	var helpers sync.WaitGroup
+	errs := make([]error, 0, len(b.left))
+	for len(errs) < len(b.left)-1 {
+		select {
+		case p.slots <- struct{}{}:
+			errs = append(errs, nil)
+			to := len(errs) - 1
+			helpers.Go(func() {
+				defer func() { <-p.slots }()
+				errs[to] = b.run(ctx)
+			})
+			continue
+		default:
+		}
+		break
+	}
+	err := b.run(ctx)
+	helpers.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// batches are the batches of one call of Predict.
+type batches struct {
+	p    *Predictor
+	work Work
+	mu   sync.Mutex
+	next int
+	left [][]int32
+
+	failed map[int32]error // by row
+}
+
+// run predicts batches until there are no more.
+func (b *batches) run(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		i := b.next
+		b.next++
+		b.mu.Unlock()
+		if i >= len(b.left) {
+			return nil
+		}
+		if err := b.predict(ctx, b.left[i]); err != nil {
+			return err
+		}
+	}
+}
+
+// predict predicts a batch. Where that fails its items are predicted one by one, so that only those fail that have to; a process
+// that has died is not asked again.
+func (b *batches) predict(ctx context.Context, batch []int32) error {
 	start := time.Now()
-	err := work.Predict(ctx, p.sessions, batch)
-	p.metrics.run(len(batch), time.Since(start))
+	err := b.work.Predict(ctx, b.p.sessions, batch)
+	b.p.metrics.run(len(batch), time.Since(start))
 	var single ItemErrors
 	switch {
 	case err == nil:
@@ -242,18 +306,22 @@ func (p *Predictor) runBatch(ctx context.Context, work Work, batch []int32, fail
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &single):
+		b.mu.Lock()
 		for item, err := range single {
-			failed[work.Rows()[item]] = err
+			b.failed[b.work.Rows()[item]] = err
 		}
+		b.mu.Unlock()
 		return nil
 	case len(batch) == 1 || errors.Is(err, infer.ErrCrashed):
+		b.mu.Lock()
 		for _, item := range batch {
-			failed[work.Rows()[item]] = err
+			b.failed[b.work.Rows()[item]] = err
 		}
+		b.mu.Unlock()
 		return nil
 	}
 	for _, item := range batch {
-		if err := p.runBatch(ctx, work, []int32{item}, failed); err != nil {
+		if err := b.predict(ctx, []int32{item}); err != nil {
 			return err
 		}
 	}

@@ -217,6 +217,8 @@ func (w *tensorWork) predictNumbers(ctx context.Context, sessions []infer.Sessio
 	if err != nil && !errors.As(err, &failed) {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	r := w.results[output]
 	for _, item := range items {
 		if r.flat == nil || r.flat.Type.Kind != column.Float || failed[item] != nil {

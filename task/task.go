@@ -95,7 +95,8 @@ type Work interface {
 	Rows() []int32
 	// Length returns how long item i is, in what its runs take time by (tokens); items of like length are predicted together.
 	Length(i int) int
-	// Predict runs the graphs on a batch of items. An error is that of the whole batch, unless it is ItemErrors.
+	// Predict runs the graphs on a batch of items. Several goroutines may do so at once, with different items. An error is that of the
+	// whole batch, unless it is ItemErrors.
 	Predict(ctx context.Context, sessions []infer.Session, items []int32) error
 	// Join returns the predictions of the given rows, all of whose items have been predicted.
 	Join(rows []int32) (*column.Vector, error)

@@ -204,6 +204,7 @@ type tensorWork struct {
 	in      *Rows
 	rows    []int32
 	shapes  [][][]int64 // by item and feed; nil where all items are alike
+	mu      sync.Mutex  // guards results
 	results []*results
 	states  []*State                            // by row, of a model that remembers
 	ran     func(items int, took time.Duration) // of such a model
@@ -349,6 +350,8 @@ func (w *tensorWork) run(ctx context.Context, session infer.Session, items []int
 		return err
 	}
 	defer r.Close()
+	w.mu.Lock() // results of several runs lie one after another
+	defer w.mu.Unlock()
 	for i := range w.results {
 		if err := w.results[i].take(r.Values[i], items); err != nil {
 			return err
