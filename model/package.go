@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,6 +29,9 @@ type Package struct {
 	file   string            // the one ONNX file that was named, instead of a folder
 	graphs map[string]string // files by role
 	id     func() (string, error)
+
+	mu   sync.Mutex
+	read map[string]*GraphFile // by role: what has been read
 }
 
 // Options choose among the files of a package.
@@ -239,10 +243,10 @@ func (p *Package) Has(name string) bool {
 
 // ReadFile returns a small file of the package, of MaxConfigBytes at the most. A name that leads out of the package is refused.
 func (p *Package) ReadFile(name string) ([]byte, error) {
-	return p.read(name, MaxConfigBytes)
+	return p.readFile(name, MaxConfigBytes)
 }
 
-func (p *Package) read(name string, limit int64) ([]byte, error) {
+func (p *Package) readFile(name string, limit int64) ([]byte, error) {
 	if !fs.ValidPath(name) {
 		return nil, fmt.Errorf("the path %q leads out of the package", name)
 	}
@@ -254,7 +258,12 @@ func (p *Package) read(name string, limit int64) ([]byte, error) {
 	if info, err := f.Stat(); err == nil && info.Size() > limit {
 		return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", name, info.Size(), limit)
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	var b bytes.Buffer
+	if info, err := f.Stat(); err == nil {
+		b.Grow(int(info.Size()) + bytes.MinRead) // read at once, without copies on the way
+	}
+	_, err = b.ReadFrom(io.LimitReader(f, limit))
+	return b.Bytes(), err
 }
 
 // Roles returns the roles of the package's graphs, sorted.
@@ -272,16 +281,32 @@ type GraphFile struct {
 	*Graph
 	Name  string // of the file, relative to the package
 	Path  string // of the file on disk; "" where it is part of the binary
-	Bytes []byte // of the file
+	Bytes []byte // of the file, where it is part of the binary
 }
 
-// Graph reads the graph of a role and checks where its weights lie.
+// Graph reads the graph of a role and checks where its weights lie. The file is read once, and not kept in memory.
 func (p *Package) Graph(role string) (*GraphFile, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := p.read[role]; g != nil {
+		return g, nil
+	}
+	g, err := p.readGraph(role)
+	if err == nil {
+		if p.read == nil {
+			p.read = map[string]*GraphFile{}
+		}
+		p.read[role] = g
+	}
+	return g, err
+}
+
+func (p *Package) readGraph(role string) (*GraphFile, error) {
 	name, ok := p.graphs[role]
 	if !ok {
 		return nil, fmt.Errorf("model %s: wanted a graph for the role %q, found %s", p.Name, role, strings.Join(p.Roles(), ", "))
 	}
-	b, err := p.read(name, MaxGraphBytes)
+	b, err := p.readFile(name, MaxGraphBytes)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", p.Name, err)
 	}
@@ -298,9 +323,11 @@ func (p *Package) Graph(role string) (*GraphFile, error) {
 			return nil, fmt.Errorf("model %s: %s keeps weights in %s, which is not there", p.Name, name, file)
 		}
 	}
-	f := &GraphFile{Graph: g, Name: name, Bytes: b}
+	f := &GraphFile{Graph: g, Name: name}
 	if p.Dir != "" {
 		f.Path = filepath.Join(p.Dir, filepath.FromSlash(name))
+	} else {
+		f.Bytes = b
 	}
 	return f, nil
 }
