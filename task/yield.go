@@ -2,6 +2,8 @@ package task
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/infer"
@@ -113,10 +115,13 @@ func (r *results) takeTensor(t *infer.Tensor, items []int32) error {
 		return r.box(t, items, shape)
 	}
 	at := r.flat.N
+	if n := infer.Elements(t.Shape); n < 0 || n > int64(math.MaxInt32-at) {
+		return fmt.Errorf("output %s: %d rows at once give more than %d numbers: lower max_batch_size", r.info.Name, len(r.from), math.MaxInt32)
+	}
 	var err error
 	switch r.flat.Type.Kind {
 	case column.Float:
-		r.flat.Floats, err = t.Floats(r.flat.Floats)
+		r.flat.Floats, err = appendFloats(r.roomFor(len(items), t), t)
 		r.flat.N = len(r.flat.Floats)
 	case column.Int:
 		r.flat.Ints, err = integers(t, r.flat.Ints)
@@ -130,6 +135,32 @@ func (r *results) takeTensor(t *infer.Tensor, items []int32) error {
 		r.from[item], r.to[item], r.shape[item] = int32(at+i*size), int32(at+(i+1)*size), shape
 	}
 	return nil
+}
+
+// maxRoom is how many numbers of later runs room is made for at the most. Items need not be alike.
+const maxRoom = 1 << 23
+
+// roomFor returns the floats, with room for those of all items if they are like the items of the first run.
+func (r *results) roomFor(items int, t *infer.Tensor) []float64 {
+	if cap(r.flat.Floats) > 0 {
+		return r.flat.Floats
+	}
+	n := int(infer.Elements(t.Shape))
+	return make([]float64, 0, max(n, min(n/items*len(r.from), maxRoom)))
+}
+
+// appendFloats appends the elements of a tensor.
+func appendFloats(dst []float64, t *infer.Tensor) ([]float64, error) {
+	if t.DType != model.Float32 {
+		return t.Floats(dst)
+	}
+	from := infer.View[float32](t)
+	dst = slices.Grow(dst, len(from))
+	to := dst[len(dst) : len(dst)+len(from)]
+	for i, x := range from {
+		to[i] = float64(x)
+	}
+	return dst[:len(dst)+len(from)], nil
 }
 
 func (r *results) box(t *infer.Tensor, items []int32, shape []int64) error {
@@ -147,13 +178,9 @@ func (r *results) box(t *infer.Tensor, items []int32, shape []int64) error {
 // column returns the values of the given items as a column of the yield's type.
 func (r *results) column(items []int32) (*column.Vector, error) {
 	if r.flat != nil && r.typ.Kind == r.flat.Type.Kind {
-		index := make([]int32, len(items))
-		for i, item := range items {
-			index[i] = r.from[item]
-		}
-		return column.Gather(r.flat, index), nil
+		return r.inOrder(items), nil
 	}
-	if r.flat != nil && r.typ.Elem.Kind == r.flat.Type.Kind {
+	if r.flat != nil && r.nests(items) {
 		return r.lists(items), nil
 	}
 	out := column.NewBuilder(r.typ)
@@ -171,31 +198,61 @@ func (r *results) column(items []int32) (*column.Vector, error) {
 	return out.Finish(), nil
 }
 
-// lists returns lists of numbers, without copying them where they lie in order.
+// nests reports whether the items have as many dimensions as the type has lists.
+func (r *results) nests(items []int32) bool {
+	depth := 0
+	for t := &r.typ; t.Kind == column.List; t = t.Elem {
+		depth++
+	}
+	return !slices.ContainsFunc(items, func(item int32) bool { return len(r.shape[item]) != depth })
+}
+
+// lists returns nested lists of numbers, without copying them where they lie in order.
 func (r *results) lists(items []int32) *column.Vector {
-	offsets := make([]int32, 1, len(items)+1)
-	inOrder := len(items) > 0
-	for i, item := range items {
-		if i > 0 && r.from[item] != r.to[items[i-1]] {
-			inOrder = false
-			break
-		}
-	}
-	if inOrder {
-		offsets[0] = r.from[items[0]]
+	// The lists of each level are as many as the elements of the level above.
+	outer := &column.Vector{Type: r.typ, N: len(items)}
+	v := outer
+	for level := 0; v.Type.Kind == column.List; level++ {
+		v.Offsets = make([]int32, 1, v.N+1)
 		for _, item := range items {
-			offsets = append(offsets, r.to[item])
+			shape := r.shape[item]
+			for range infer.Elements(shape[:level]) {
+				v.Offsets = append(v.Offsets, v.Offsets[len(v.Offsets)-1]+int32(shape[level]))
+			}
 		}
-		return &column.Vector{Type: r.typ, N: len(items), Offsets: offsets, Children: []*column.Vector{r.flat}}
+		child := &column.Vector{Type: *v.Type.Elem, N: int(v.Offsets[len(v.Offsets)-1])}
+		if child.Type.Kind != column.List {
+			child = r.inOrder(items)
+		}
+		v.Children = []*column.Vector{child}
+		v = child
 	}
-	var index []int32
+	return outer
+}
+
+// inOrder returns the numbers of the items one after another.
+func (r *results) inOrder(items []int32) *column.Vector {
+	ordered := true
+	n := 0
+	for i, item := range items {
+		ordered = ordered && (i == 0 || r.from[item] == r.to[items[i-1]])
+		n += int(r.to[item] - r.from[item])
+	}
+	switch {
+	case n == 0:
+		return &column.Vector{Type: r.flat.Type}
+	case ordered:
+		return column.Slice(r.flat, int(r.from[items[0]]), int(r.from[items[0]])+n)
+	}
+	v := &column.Vector{Type: r.flat.Type, N: n}
 	for _, item := range items {
-		for k := r.from[item]; k < r.to[item]; k++ {
-			index = append(index, k)
+		if r.flat.Type.Kind == column.Float {
+			v.Floats = append(v.Floats, r.flat.Floats[r.from[item]:r.to[item]]...)
+		} else {
+			v.Ints = append(v.Ints, r.flat.Ints[r.from[item]:r.to[item]]...)
 		}
-		offsets = append(offsets, int32(len(index)))
 	}
-	return &column.Vector{Type: r.typ, N: len(items), Offsets: offsets, Children: []*column.Vector{column.Gather(r.flat, index)}}
+	return v
 }
 
 func unboxed(v *column.Vector, from, to int32) []column.Value {
