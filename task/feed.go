@@ -274,15 +274,24 @@ func (f *feed) appendPlain(e *elements, rows *Rows, numbers []int32) bool {
 	}
 	width := len(f.cols)
 	e.f32 = slices.Grow(e.f32[:0], len(numbers)*width)[:len(numbers)*width]
+	first, inRow := int32(0), len(numbers) > 0 && slices.IsSorted(numbers) && int(numbers[len(numbers)-1]-numbers[0]) == len(numbers)-1
+	if inRow {
+		first = numbers[0]
+	}
 	for k, c := range f.cols {
 		from, to := rows.Cols[c].Floats, e.f32[k:]
-		for i, row := range numbers {
-			x := from[row]
-			if f.finite && !f.usable(x) {
-				e.f32 = e.f32[:0] // row by row it is found which one it is
-				return false
+		if f.finite && slices.ContainsFunc(numbers, func(row int32) bool { return !f.usable(from[row]) }) {
+			e.f32 = e.f32[:0] // row by row it is found which one it is
+			return false
+		}
+		if inRow { // as it is but after failures
+			for i, x := range from[first:][:len(numbers)] {
+				to[i*width] = float32(x)
 			}
-			to[i*width] = float32(x)
+			continue
+		}
+		for i, row := range numbers {
+			to[i*width] = float32(from[row])
 		}
 	}
 	return true
@@ -294,8 +303,12 @@ func (f *feed) appendLists(e *elements, v *column.Vector, numbers []int32) bool 
 		return false
 	}
 	for _, row := range numbers {
-		for _, x := range child.Floats[v.Offsets[row]:v.Offsets[row+1]] {
-			e.f32 = append(e.f32, float32(x))
+		list := child.Floats[v.Offsets[row]:v.Offsets[row+1]]
+		at := len(e.f32)
+		e.f32 = slices.Grow(e.f32, len(list))[:at+len(list)]
+		to := e.f32[at:]
+		for i, x := range list {
+			to[i] = float32(x)
 		}
 	}
 	return true
