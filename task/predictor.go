@@ -246,24 +246,26 @@ func (p *Predictor) runBatches(ctx context.Context, work Work, items []int32, fa
 	p.slots <- struct{}{}
 	defer func() { <-p.slots }()
 	var helpers sync.WaitGroup
-	errs := make([]error, 0, len(b.left))
-	for len(errs) < len(b.left)-1 {
-		select {
-		case p.slots <- struct{}{}:
-			errs = append(errs, nil)
-			to := len(errs) - 1
-			helpers.Go(func() {
-				defer func() { <-p.slots }()
-				errs[to] = b.run(ctx)
-			})
-			continue
-		default:
-		}
-		break
+	errs := make([]error, len(b.left)) // each goroutine has a place of its own, the caller the first
+	for i := 1; i < len(errs) && p.takeSlot(); i++ {
+		helpers.Go(func() {
+			defer func() { <-p.slots }()
+			errs[i] = b.run(ctx)
+		})
 	}
-	err := b.run(ctx)
+	errs[0] = b.run(ctx)
 	helpers.Wait()
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
+}
+
+// takeSlot takes a slot if one is free.
+func (p *Predictor) takeSlot() bool {
+	select {
+	case p.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // batches are the batches of one call of Predict.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/leat-project/leat/catalog"
@@ -44,18 +45,13 @@ func settingsOf(config map[string]any) (Settings, error) {
 	s.DType, _ = config["dtype"].(string)
 	s.BatchVariant, _ = config["batch_variant"].(bool)
 	s.Isolate = config["isolate"] == "process"
-	var err error
-	if s.MaxBatch, err = count(config, "max_batch_size"); err != nil {
-		return s, err
-	}
-	if s.MinBatch, err = count(config, "min_batch_size"); err != nil {
-		return s, err
+	var errs []error
+	for key, to := range map[string]*int{"max_batch_size": &s.MaxBatch, "min_batch_size": &s.MinBatch, "threads": &s.Session.Threads} {
+		n, err := count(config, key)
+		*to, errs = n, append(errs, err)
 	}
 	if s.MaxBatch > 0 && s.MinBatch > s.MaxBatch {
-		return s, &catalog.Problem{Key: "min_batch_size", Code: diag.BadValue, Text: fmt.Sprintf("wanted at most max_batch_size, %d, found %d", s.MaxBatch, s.MinBatch)}
-	}
-	if s.Session.Threads, err = count(config, "threads"); err != nil {
-		return s, err
+		errs = append(errs, &catalog.Problem{Key: "min_batch_size", Code: diag.BadValue, Text: fmt.Sprintf("wanted at most max_batch_size, %d, found %d", s.MaxBatch, s.MinBatch)})
 	}
 	if level, ok := config["optimization"].(string); ok {
 		s.Session.Optimization = infer.Level(level)
@@ -71,12 +67,12 @@ func settingsOf(config map[string]any) (Settings, error) {
 			provider = "cuda"
 		}
 	default:
-		return s, &catalog.Problem{Key: "device", Code: diag.BadValue, Text: fmt.Sprintf("wanted CPU or GPU, found %q", device)}
+		errs = append(errs, &catalog.Problem{Key: "device", Code: diag.BadValue, Text: fmt.Sprintf("wanted CPU or GPU, found %q", device)})
 	}
 	if provider != "" && provider != "cpu" {
 		s.Session.Providers = []infer.Provider{{Name: provider, Options: texts(config["provider_options"])}}
 	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 // count reads a number that has to be at least 1 where it is given.

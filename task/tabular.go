@@ -59,6 +59,9 @@ func newTableModel(s *Setup) (*tableModel, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range m.features { // a feature is one value, not a list
+		m.inputs[i].Kinds = slices.DeleteFunc(m.inputs[i].Kinds, func(k column.Kind) bool { return k == column.List || k == column.Bytes })
+	}
 	missing := s.Config["missing"] == "nan" || s.Config["missing"] == nil && s.Package.Config.Leat["missing"] == "nan"
 	for _, f := range m.feeds {
 		f.finite, f.missing = true, missing

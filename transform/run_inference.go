@@ -142,7 +142,7 @@ func handlerTask(l *catalog.Lowering, typ *catalog.Value) (task string, ok bool)
 		return "tensor", true
 	default:
 		if reason, known := refusedHandlers[name]; known {
-			l.Problems.Errorf(typ.Place, diag.Unsupported, "%s is refused: %s", name, reason).Hint = "Export the model to ONNX and name it in an ONNXModelHandler."
+			l.Problems.Errorf(typ.Place, diag.Unsupported, "the handler %s is refused: %s", name, reason).Hint = "Export the model to ONNX and name it in an ONNXModelHandler."
 			return "", false
 		}
 		l.Problems.Errorf(typ.Place, diag.BadValue, "no model handler is named %q", name).Hint = diag.DidYouMean(name, "handlers", []string{huggingFaceHandler, onnxHandler})
