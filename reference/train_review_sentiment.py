@@ -329,7 +329,7 @@ def verify(path, tokenizer, scorer, texts):
 def write_configs(folder, tokenizer):
     configs = {
         "config.json": {
-            "leat": {"task": "text-classification"},
+            "leat": {"task": "text-classification", "providers": ["cpu"]},
             "problem_type": "single_label_classification",
             "id2label": {str(place): label for place, label in LABELS.items()},
             "label2id": {label: place for place, label in LABELS.items()},
@@ -414,6 +414,7 @@ With {held} sentences, chance alone moves the accuracy by {error:.1%} (one stand
 - The texts are written by people who chose to write, and the lexicon carries the views of those who made it: words for
   groups of people may count as bad.
 - The probabilities are not calibrated.
+- It runs on the provider cpu alone: pairs of words are numbered by integers of 64 bits, which OpenVINO narrows to 32.
 
 ## Use
 

@@ -53,6 +53,9 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 		}
 		return nil, problem
 	}
+	if err := settings.allowed(p); err != nil {
+		return nil, err
+	}
 	bound, err := t.Bind(&Setup{Package: p, Config: withPackage(config, t, p)})
 	if err != nil {
 		var problem *catalog.Problem

@@ -3,10 +3,13 @@ package task
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/infer"
+	"github.com/leat-project/leat/model"
 )
 
 // Settings are what every task takes beside its own fields: which files of the package, how they are run, and in what batches.
@@ -97,6 +100,18 @@ func texts(v any) map[string]string {
 		out[key] = fmt.Sprint(value)
 	}
 	return out
+}
+
+// allowed refuses a provider on which the package's numbers are known to be wrong: those beside leat.providers in config.json.
+func (s *Settings) allowed(p *model.Package) error {
+	known := textList(p.Config.Leat["providers"])
+	for _, provider := range s.Session.Providers {
+		if known != nil && !slices.Contains(known, provider.Name) {
+			return &catalog.Problem{Key: "provider", Code: diag.BadValue, Text: fmt.Sprintf("the model %s gives right numbers on %s alone, found %q",
+				p.Name, strings.Join(known, ", "), provider.Name), Hint: "Its card, README.md, says why."}
+		}
+	}
+	return nil
 }
 
 // need is what the runtime has to offer.
