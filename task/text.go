@@ -153,7 +153,7 @@ func (m *textModel) limits(s *Setup) error {
 	m.stride = m.maxLength / 8
 	if n, ok := s.Config["stride"].(int64); ok {
 		if n < 0 || m.maxLength > 0 && int(n) >= m.maxLength-2 {
-			return &catalog.Problem{Key: "stride", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 0 and below the length of a window, %d, found %d", m.maxLength, n)}
+			return &catalog.Problem{Key: "stride", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 0 to %d, so that a window of %d tokens, two special ones among them, goes on, found %d", m.maxLength-3, m.maxLength, n)}
 		}
 		m.stride = int(n)
 	}
