@@ -258,43 +258,69 @@ func narrow[T int8 | int16 | int32 | uint8 | uint16 | uint32 | uint64](values []
 	return infer.NewTensor(out, shape...)
 }
 
-// appendPlain appends the elements of many rows at once, where they are floats without nulls on their way to single precision, which is how
-// most tables and vectors come. It reports false, and appends nothing, where they are not.
+// appendPlain appends the elements of many rows at once, where they are numbers on their way to single precision, which is how most tables and
+// vectors come. It reports false, and appends nothing, where they are not: row by row it is then found which one it is.
 func (f *feed) appendPlain(e *elements, rows *Rows, numbers []int32) bool {
-	if e.dtype != model.Float32 {
+	if e.dtype != model.Float32 || len(numbers) == 0 {
 		return false
 	}
 	if len(f.cols) == 1 && rows.Cols[f.cols[0]].Type.Kind == column.List {
 		return f.appendLists(e, rows.Cols[f.cols[0]], numbers)
 	}
-	for _, c := range f.cols {
-		if v := rows.Cols[c]; v.Type.Kind != column.Float || v.Valid != nil {
-			return false
-		}
-	}
 	width := len(f.cols)
 	e.f32 = slices.Grow(e.f32[:0], len(numbers)*width)[:len(numbers)*width]
-	first, inRow := int32(0), len(numbers) > 0 && slices.IsSorted(numbers) && int(numbers[len(numbers)-1]-numbers[0]) == len(numbers)-1
-	if inRow {
-		first = numbers[0]
-	}
+	first, last := int(numbers[0]), int(numbers[len(numbers)-1])
+	together := last-first == len(numbers)-1 && slices.IsSorted(numbers) // as they are but after failures
 	for k, c := range f.cols {
-		from, to := rows.Cols[c].Floats, e.f32[k:]
-		if f.finite && slices.ContainsFunc(numbers, func(row int32) bool { return !f.usable(from[row]) }) {
-			e.f32 = e.f32[:0] // row by row it is found which one it is
+		v := rows.Cols[c]
+		if !f.plain(v, numbers) {
+			e.f32 = e.f32[:0]
 			return false
 		}
-		if inRow { // as it is but after failures
-			for i, x := range from[first:][:len(numbers)] {
-				to[i*width] = float32(x)
-			}
+		to := e.f32[k:]
+		switch {
+		case v.Type.Kind == column.Int && together:
+			copyStrided(to, width, v.Ints[first:last+1])
+		case v.Type.Kind == column.Int:
+			gatherStrided(to, width, v.Ints, numbers)
+		case together:
+			copyStrided(to, width, v.Floats[first:last+1])
+		default:
+			gatherStrided(to, width, v.Floats, numbers)
+		}
+		if v.Valid == nil {
 			continue
 		}
 		for i, row := range numbers {
-			to[i*width] = float32(from[row])
+			if v.IsNull(int(row)) {
+				to[i*width] = float32(math.NaN())
+			}
 		}
 	}
 	return true
+}
+
+// plain reports whether rows of a column are numbers that the input takes.
+func (f *feed) plain(v *column.Vector, numbers []int32) bool {
+	if v.HasNulls() && !f.missing {
+		return false
+	}
+	return v.Type.Kind == column.Int ||
+		v.Type.Kind == column.Float && !(f.finite && slices.ContainsFunc(numbers, func(row int32) bool { return !f.usable(v.Floats[row]) }))
+}
+
+// copyStrided sets every width-th element to the next number.
+func copyStrided[T int64 | float64](to []float32, width int, from []T) {
+	for i, x := range from {
+		to[i*width] = float32(float64(x))
+	}
+}
+
+// gatherStrided sets every width-th element to the number of the next row.
+func gatherStrided[T int64 | float64](to []float32, width int, from []T, numbers []int32) {
+	for i, row := range numbers {
+		to[i*width] = float32(float64(from[row]))
+	}
 }
 
 func (f *feed) appendLists(e *elements, v *column.Vector, numbers []int32) bool {

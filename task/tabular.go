@@ -147,17 +147,27 @@ func (m *tableModel) split(rows *Rows) (*tensorWork, []Failure) {
 			continue
 		}
 		w.rows = slices.DeleteFunc(w.rows, func(row int32) bool {
-			v := rows.Cols[k].Value(int(row))
-			if s, ok := v.(string); !ok || slices.Contains(f.values, s) {
-				return false // other types are refused when they are fed
+			v := rows.Cols[k]
+			if f.allows(v, int(row)) {
+				return false
 			}
 			failures = append(failures, Failure{Row: row, Err: &expr.Exception{Class: "ValueError",
-				Msg: fmt.Sprintf("%s: wanted one of %v, found %s", f.name, f.values, expr.Repr(v))}})
+				Msg: fmt.Sprintf("%s: wanted one of %v, found %s", f.name, f.values, expr.Repr(v.Value(int(row))))}})
 			return true
 		})
 	}
 	slices.SortFunc(failures, func(a, b Failure) int { return int(a.Row - b.Row) })
 	return w, failures
+}
+
+// allows reports whether the value of a row is one that the feature may have. Other types than strings are refused when they are fed.
+func (f *feature) allows(v *column.Vector, row int) bool {
+	if v.Type.Kind == column.String && !v.IsNull(row) {
+		value := v.Bin(row)
+		return slices.ContainsFunc(f.values, func(s string) bool { return s == string(value) })
+	}
+	s, ok := v.Value(row).(string)
+	return !ok || slices.Contains(f.values, s)
 }
 
 // TabularRegression predicts a number from the features of a row.
@@ -281,7 +291,7 @@ func bindTabularClassification(s *Setup) (Bound, error) {
 		out := &t.graph.Outputs[i]
 		switch {
 		case c.label < 0 && out.Kind == model.TensorValue && (out.DType == model.Int64 || out.DType == model.Int32 || out.DType == model.String):
-			c.label = c.use(i, column.AnyType)
+			c.label = c.use(i, elementType(out.DType))
 		case c.score < 0 && out.Kind == model.TensorValue && out.DType.IsFloat():
 			c.score = c.use(i, column.ListOf(column.FloatType))
 		case c.score < 0 && out.Kind == model.SequenceValue && out.Elem != nil && out.Elem.Kind == model.MapValue:
@@ -354,8 +364,11 @@ func (w *tableWork) Predict(ctx context.Context, sessions []infer.Session, items
 }
 
 func (w *tableWork) Join(rows []int32) (*column.Vector, error) {
-	out := column.NewBuilder(w.c.output())
 	items, _ := w.itemsOf(rows)
+	if best := w.best(items); best != nil {
+		return best, nil
+	}
+	out := column.NewBuilder(w.c.output())
 	scores, err := w.results[w.c.score].column(items)
 	if err != nil {
 		return nil, err
@@ -376,6 +389,68 @@ func (w *tableWork) Join(rows []int32) (*column.Vector, error) {
 		}
 	}
 	return out.Finish(), nil
+}
+
+// best returns the class that the model decides for each item and its score, column by column. It is nil where they do not lie in
+// columns, or a prediction is a list.
+func (w *tableWork) best(items []int32) *column.Vector {
+	scores := w.results[w.c.score]
+	if w.c.list || w.c.label < 0 || scores.flat == nil || !scores.nests(items) {
+		return nil
+	}
+	labels := w.results[w.c.label]
+	if labels.boxed == nil && labels.flat.N != len(labels.from) {
+		return nil
+	}
+	names := &column.Vector{Type: column.StringType, N: len(items), Offsets: make([]int32, 1, len(items)+1)}
+	values := &column.Vector{Type: column.FloatType, N: len(items), Floats: make([]float64, len(items))}
+	classes := map[column.Value]class{}
+	for i, item := range items {
+		var label column.Value
+		if labels.boxed != nil {
+			label = labels.boxed[item]
+		} else {
+			label = labels.flat.Ints[labels.from[item]]
+		}
+		of := scores.flat.Floats[scores.from[item]:scores.to[item]]
+		k, known := classes[label]
+		if !known {
+			k = w.c.classOf(label, len(of))
+			classes[label] = k
+		}
+		names.Data = append(names.Data, k.name...)
+		names.Offsets = append(names.Offsets, int32(len(names.Data)))
+		values.Floats[i] = k.score(of)
+	}
+	return &column.Vector{Type: scoreType, N: len(items), Children: []*column.Vector{names, values}}
+}
+
+// class is what a label of the model stands for.
+type class struct {
+	name string
+	at   int // among the scores; -1: none of them is the label's
+}
+
+func (k class) score(of []float64) float64 {
+	if k.at >= 0 && k.at < len(of) {
+		return of[k.at]
+	}
+	score := 0.0
+	for _, v := range of {
+		score = max(score, v)
+	}
+	return score
+}
+
+// classOf finds the class of a label among n scores.
+func (c *tabularClassifier) classOf(label column.Value, n int) class {
+	k := class{name: c.nameOf(fmt.Sprint(label)), at: -1}
+	for i := n - 1; i >= 0; i-- {
+		if c.scorer.label(i) == k.name {
+			k.at = i
+		}
+	}
+	return k
 }
 
 // predict makes a prediction of a row's label (nil: the model gives none) and its scores, a list or a map.
