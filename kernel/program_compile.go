@@ -173,7 +173,7 @@ func (c *compiler) meta(e *expr.Expr) *node {
 }
 
 func (c *compiler) attr(e *expr.Expr) *node {
-	a := c.compile(e.Args[0])
+	a := c.whole(e.Args[0])
 	if a == nil {
 		return nil
 	}
@@ -190,6 +190,15 @@ func (c *compiler) attr(e *expr.Expr) *node {
 		}
 	}
 	return nil
+}
+
+// whole compiles what an attribute is taken of. A row that is read may have lost fields since the expression was checked, those that
+// nothing reads: its type need not be the expression's.
+func (c *compiler) whole(e *expr.Expr) *node {
+	if e.Op == expr.OpField || e.Op == expr.OpAttr {
+		return c.build(e)
+	}
+	return c.compile(e)
 }
 
 // index compiles list[constant] and row['name'].

@@ -99,6 +99,28 @@ func TestColumnOfAnotherKind(t *testing.T) {
 }
 
 // TestFieldIsNotCopied: a field's program passes on the batch's own column.
+// TestRowThatLostFields wants an attribute of an attribute to be read from its column where the row has fewer fields than its expression
+// says, as after the planner has taken out what nothing reads.
+func TestRowThatLostFields(t *testing.T) {
+	row := func(fields ...string) column.Type {
+		s := column.Schema{{Name: "inner", Type: column.RowOf(column.Schema{{Name: "x", Type: column.IntType}})}}
+		for _, f := range fields {
+			s = append(s, column.Field{Name: f, Type: column.StringType})
+		}
+		return column.RowOf(s)
+	}
+	checked, now := row("lost"), row()
+	inner := checked.Fields[0]
+	e := expr.FieldRef(column.Field{Name: "x", Type: column.IntType}).Within(inner).Within(column.Field{Name: "outer", Type: checked})
+	p := Compile(e, column.Schema{{Name: "outer", Type: now}})
+	x := &column.Vector{Type: column.IntType, N: 2, Ints: []int64{7, 8}}
+	outer := &column.Vector{Type: now, N: 2, Children: []*column.Vector{{Type: inner.Type, N: 2, Children: []*column.Vector{x}}}}
+	v, failures := p.Run(&column.Batch{N: 2, Cols: []*column.Vector{outer}}, nil)
+	if !p.Vectorised() || len(failures) > 0 || v.Ints[1] != 8 {
+		t.Errorf("got %v, vectorised %v, failures %v", v, p.Vectorised(), failures)
+	}
+}
+
 func TestFieldIsNotCopied(t *testing.T) {
 	schema := column.Schema{{Name: "x", Type: column.IntType}}
 	b := oneRow(7, 0)
