@@ -5,9 +5,10 @@ set -eu
 cd "$(dirname "$0")/.."
 data=${LEAT_SHARED:-../shared}/data
 
-for name in ${*:-models_text models_image models_tabular minilm states onnx_cases}; do
+for name in ${*:-models_text models_image models_tabular image_cases minilm states onnx_cases}; do
 	case $name in
 	tokenizer_cases) set -- task/tokenizer/testdata ;;
+	image_cases) set -- task/image/testdata ;;
 	models_*) set -- task/testdata ;;
 	minilm) set -- "${LEAT_MINILM:-tmp/minilm}" task/testdata/minilm ;;
 	states) set -- --models "$data/onnx/models" task/testdata/states.json ;;

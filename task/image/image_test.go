@@ -183,7 +183,7 @@ const vit = `{"image_processor_type": "ViTImageProcessor", "do_resize": true, "s
 func TestProcessor(t *testing.T) {
 	for name, tt := range map[string]struct{ config, want string }{
 		"unknown":   {`{"image_processor_type": "DonutImageProcessor"}`, `found "DonutImageProcessor"`},
-		"no size":   {`{"image_processor_type": "ViTImageProcessor"}`, "size: wanted {height, width} or {shortest_edge}"},
+		"no size":   {`{"image_processor_type": "ViTImageProcessor", "size": {}}`, "size: wanted edges from 1 to 8192, found {}"},
 		"too large": {`{"image_processor_type": "ViTImageProcessor", "size": 100000}`, "size: wanted edges from 1 to 8192"},
 		"means":     {`{"image_processor_type": "ViTImageProcessor", "size": 8, "image_mean": [1], "image_std": [1]}`, "image_mean: wanted 3 numbers"},
 		"zero":      {`{"image_processor_type": "ViTImageProcessor", "size": 8, "image_mean": 0.5, "image_std": 0}`, "image_std: wanted numbers other than 0"},

@@ -147,15 +147,27 @@ func (m *Image) Resize(width, height int, f Filter) *Image {
 
 func (m *Image) nearest(width, height int) *Image {
 	out := newImage(width, height, m.Channels)
-	sx, sy := float64(m.Width)/float64(width), float64(m.Height)/float64(height)
-	for y := range height {
-		row := min(m.Height-1, int((float64(y)+0.5)*sy)) * m.Width
-		for x := range width {
-			from := (row + min(m.Width-1, int((float64(x)+0.5)*sx))) * m.Channels
-			copy(out.Pix[(y*width+x)*m.Channels:(y*width+x+1)*m.Channels], m.Pix[from:])
+	columns := nearest(m.Width, width)
+	for y, row := range nearest(m.Height, height) {
+		in := m.Pix[row*m.Width*m.Channels:]
+		to := out.Pix[y*width*m.Channels : (y+1)*width*m.Channels]
+		for x, column := range columns {
+			copy(to[x*m.Channels:(x+1)*m.Channels], in[column*m.Channels:])
 		}
 	}
 	return out
+}
+
+// nearest returns the input pixel for each output pixel. Pillow adds the steps up, which rounds otherwise than multiplying.
+func nearest(in, out int) []int {
+	step := float64(in) / float64(out)
+	pixels := make([]int, out)
+	at := step * 0.5
+	for i := range pixels {
+		pixels[i] = min(int(at), in-1)
+		at += step
+	}
+	return pixels
 }
 
 const half = 1 << (precision - 1)
