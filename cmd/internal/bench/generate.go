@@ -27,13 +27,14 @@ const (
 	nested                // objects and lists beside the fields that are read
 	narrow                // device, ts, temp
 	wide                  // forty fields
-	csv                   // readings: id, ts, device, region, temp, hum, status
+	asCSV                 // readings: id, ts, device, region, temp, hum, status
+	machines              // readings of milling machines
 )
 
 // file is where the shape's input lies.
 func (s shape) file(dir string) string {
 	ext := "ndjson"
-	if s.form == csv {
+	if s.form >= asCSV {
 		ext = "csv"
 	}
 	return fmt.Sprintf("%s/%s-%d-%d.%s", dir, s.name, s.rows, s.devices, ext)
@@ -51,9 +52,12 @@ func (s shape) generate(dir string) (string, error) {
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if s.form == csv {
+	switch s.form {
+	case asCSV:
 		err = s.readings(w)
-	} else {
+	case machines:
+		err = s.machines(w)
+	default:
 		err = s.events(w)
 	}
 	if err == nil {

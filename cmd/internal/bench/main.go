@@ -15,19 +15,21 @@ import (
 
 // options are the flags.
 type options struct {
-	leat   string
-	dir    string
-	python string
-	beam   string
-	runs   int
-	scale  float64
-	only   string
-	peers  bool
+	leat         string
+	dir          string
+	python       string
+	beam         string
+	runs         int
+	transformers string // Pythons of the peers of models; "": none
+	trees        string
+	scale        float64
+	only         string
+	peers        bool
 }
 
 func main() {
 	var o options
-	var compare bool
+	var compare, tensor bool
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
@@ -35,15 +37,20 @@ func main() {
 	flag.StringVar(&o.leat, "leat", "", "the program to measure; built where none is given")
 	flag.StringVar(&o.dir, "dir", filepath.Join(cache, "leat-bench"), "folder for inputs, results and the peers")
 	flag.StringVar(&o.beam, "beam", "", "a Python that has apache-beam[yaml]; without it Beam is left out")
+	flag.StringVar(&o.transformers, "transformers", "", "a Python that has bench/requirements-transformers.txt; without it texts are left out")
+	flag.StringVar(&o.trees, "trees", "", "a Python that has bench/requirements-trees.txt; without it leat's tables have no peer")
 	flag.StringVar(&o.python, "python", "python3", "the Python to install the other peers with")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each program")
 	flag.Float64Var(&o.scale, "scale", 1, "share of the usual rows, 0.01 for a quick look")
 	flag.StringVar(&o.only, "only", "", "cases to run, separated by commas; \"CSV*\" are all whose names begin so")
 	flag.BoolVar(&o.peers, "peers", true, "install and run DuckDB and Polars")
 	flag.BoolVar(&compare, "compare", false, "compare two results, and nothing else: used by bench itself")
+	flag.BoolVar(&tensor, "tensor", false, "run models on tensors, and nothing else: used by bench itself")
 	flag.Parse()
 	if compare {
 		err = compareFiles(flag.Arg(0), flag.Arg(1))
+	} else if tensor {
+		err = tensors(context.Background(), &o)
 	} else {
 		err = bench(context.Background(), &o)
 	}
@@ -71,7 +78,7 @@ func tasks(scale float64) []task {
 		return shape{name: name, rows: two, devices: devices, form: f}
 	}
 	sensors := events("events", plain, 1000)
-	readings := shape{name: "readings", rows: one, devices: 1000, form: csv}
+	readings := shape{name: "readings", rows: one, devices: 1000, form: asCSV}
 	return []task{
 		{name: "Q-A", pipeline: "qa", input: sensors, polars: true},
 		{name: "Q-B", pipeline: "qb", input: sensors, polars: true},
@@ -118,7 +125,10 @@ func bench(ctx context.Context, o *options) error {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
-	return startup(ctx, o)
+	if err := startup(ctx, o); err != nil {
+		return err
+	}
+	return models(ctx, o)
 }
 
 // wanted reports whether a task is among those asked for: by its name, or its beginning and "*".
