@@ -238,7 +238,16 @@ func (p *Package) Has(name string) bool {
 		return false
 	}
 	info, err := fs.Stat(p.fsys, name)
-	return err == nil && !info.IsDir()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// open opens a regular file. Anything else, such as a named pipe, might never let go of who opens it.
+func (p *Package) open(name string) (fs.File, error) {
+	info, err := fs.Stat(p.fsys, name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	return p.fsys.Open(name)
 }
 
 // ReadFile returns a small file of the package, of MaxConfigBytes at the most. A name that leads out of the package is refused.
@@ -250,7 +259,7 @@ func (p *Package) readFile(name string, limit int64) ([]byte, error) {
 	if !fs.ValidPath(name) {
 		return nil, fmt.Errorf("the path %q leads out of the package", name)
 	}
-	f, err := p.fsys.Open(name)
+	f, err := p.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -367,7 +376,7 @@ func (p *Package) Files() ([]FileHash, error) {
 }
 
 func (p *Package) sum(name string) (string, error) {
-	f, err := p.fsys.Open(name)
+	f, err := p.open(name)
 	if err != nil {
 		return "", err
 	}
