@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -25,27 +26,47 @@ const MaxLabels = 1_000_000
 // ParseConfig reads config.json.
 func ParseConfig(text []byte) (*Config, error) {
 	c := &Config{}
-	if err := json.Unmarshal(text, &c.Raw); err != nil {
+	var wrong *json.UnmarshalTypeError
+	if err := json.Unmarshal(text, &c.Raw); errors.As(err, &wrong) {
+		return nil, fmt.Errorf("wanted an object, found %s", wrong.Value)
+	} else if err != nil {
 		return nil, err
 	}
 	c.ModelType, _ = c.Raw["model_type"].(string)
 	c.ProblemType, _ = c.Raw["problem_type"].(string)
 	if leat, ok := c.Raw["leat"]; ok && leat != nil {
 		if c.Leat, ok = leat.(map[string]any); !ok {
-			return nil, fmt.Errorf("leat: wanted an object, found %T", leat)
+			return nil, fmt.Errorf("leat: wanted an object, found %s", kind(leat))
 		}
 	}
-	if graphs, ok := c.Leat["graphs"].(map[string]any); ok {
+	graphs, ok := c.Leat["graphs"].(map[string]any)
+	if !ok && c.Leat["graphs"] != nil {
+		return nil, fmt.Errorf("leat.graphs: wanted an object, found %s", kind(c.Leat["graphs"]))
+	}
+	if ok {
 		c.Graphs = map[string]string{}
 		for role, file := range graphs {
 			if c.Graphs[role], ok = file.(string); !ok {
-				return nil, fmt.Errorf("leat.graphs.%s: wanted the name of a file, found %T", role, file)
+				return nil, fmt.Errorf("leat.graphs.%s: wanted the name of a file, found %s", role, kind(file))
 			}
 		}
 	}
 	var err error
 	c.Labels, err = labels(c.Raw["id2label"])
 	return c, err
+}
+
+// kind names the kind of a JSON value, for errors.
+func kind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case []any:
+		return "an array"
+	case map[string]any:
+		return "an object"
+	}
+	return fmt.Sprintf("%#v", v)
 }
 
 // labels turns id2label into a list. Numbers that are left out get the name that Hugging Face gives them, LABEL_3.
@@ -55,7 +76,7 @@ func labels(v any) ([]string, error) {
 	}
 	byID, ok := v.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("id2label: wanted an object, found %T", v)
+		return nil, fmt.Errorf("id2label: wanted an object, found %s", kind(v))
 	}
 	ids := make([]int, 0, len(byID))
 	for key := range byID {

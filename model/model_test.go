@@ -117,6 +117,9 @@ func TestChoice(t *testing.T) {
 		"roles":     {roles, model.Options{}, "decoder", "dec.onnx"},
 		"no role":   {roles, model.Options{}, "vocoder", `wanted a graph for the role "vocoder", found decoder, encoder`},
 		"config":    {map[string][]byte{"model.onnx": graph(), "config.json": []byte("{")}, model.Options{}, model.ModelRole, "config.json: unexpected end"},
+		"an array":  {map[string][]byte{"model.onnx": graph(), "config.json": []byte("[1]")}, model.Options{}, model.ModelRole, "config.json: wanted an object, found array"},
+		"a list":    {map[string][]byte{"model.onnx": graph(), "config.json": []byte(`{"id2label": ["a"]}`)}, model.Options{}, model.ModelRole, "id2label: wanted an object, found an array"},
+		"graphs":    {map[string][]byte{"model.onnx": graph(), "config.json": []byte(`{"leat": {"graphs": "x"}}`)}, model.Options{}, model.ModelRole, `leat.graphs: wanted an object, found "x"`},
 		"labels":    {map[string][]byte{"model.onnx": graph(), "config.json": []byte(`{"id2label": {"a": "b"}}`)}, model.Options{}, model.ModelRole, "id2label: wanted numbers"},
 	} {
 		t.Run(name, func(t *testing.T) {
