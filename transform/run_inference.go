@@ -34,7 +34,7 @@ copy, and "example" is there only where it is read.
 	Source: "https://beam.apache.org/releases/yamldoc/current/#runinference",
 	Fields: []catalog.Field{
 		{Name: "model_handler", Type: catalog.Object, Required: true, Doc: "What runs which model.", Fields: []catalog.Field{
-			{Name: "type", Type: catalog.Text, Required: true, Doc: "HuggingFacePipelineModelHandler or ONNXModelHandler."},
+			{Name: "type", Type: catalog.Text, Required: true, Doc: "The handler: HuggingFacePipelineModelHandler or ONNXModelHandler."},
 			{Name: "config", Type: catalog.Object, Required: true, Doc: "The model, its task, and their settings."},
 		}},
 		{Name: "inference_tag", Type: catalog.Text, Default: "inference", Doc: "The field for the prediction."},
@@ -91,8 +91,9 @@ var refusedSettings = map[string]string{
 func lowerRunInference(l *catalog.Lowering) catalog.Outputs {
 	handler := l.Config.Get("model_handler")
 	config := handler.Get("config")
-	defaultTask, ok := handlerTask(l, handler.Get("type"))
-	if !ok || !checkHandler(l, config) {
+	defaultTask, known := handlerTask(l, handler.Get("type"))
+	ok := checkHandler(l, config)
+	if !known || !ok && config.Get("model").Text() == "" {
 		return failed()
 	}
 	ref := config.Get("model").Text()
@@ -107,11 +108,11 @@ func lowerRunInference(l *catalog.Lowering) catalog.Outputs {
 		return failed()
 	}
 	owner := fmt.Sprintf("task %q", name)
-	if !catalog.CheckObject(config, config.Place, owner, slices.Concat(handlerFields, task.Fields, t.Fields), l.Problems) {
+	if !catalog.CheckObject(config, config.Place, owner, slices.Concat(handlerFields, task.Fields, t.Fields), l.Problems) || !ok {
 		return failed()
 	}
-	plain, ok := config.Plain().(map[string]any)
-	if !ok || !addArgs(l, plain, t) {
+	plain, isMap := config.Plain().(map[string]any)
+	if !isMap || !addArgs(l, plain, t) {
 		return failed()
 	}
 	predictor, err := task.Open(name, ref, plain)
@@ -159,7 +160,12 @@ func checkHandler(l *catalog.Lowering, config *catalog.Value) bool {
 			ok = false
 		}
 	}
-	if config.Get("model").Text() == "" {
+	switch m := config.Get("model"); {
+	case m.Text() != "":
+	case m != nil && m.Data != nil && m.Data != "":
+		l.Problems.Errorf(m.Place, diag.BadValue, "wanted a string for \"model\"").Hint = "It is a folder, an .onnx file, or a model that comes with leat."
+		ok = false
+	default:
 		l.Problems.Errorf(config.Place, diag.MissingKey, "no \"model\" is named").Hint = "It is a folder, an .onnx file, or a model that comes with leat."
 		ok = false
 	}
@@ -183,19 +189,18 @@ func taskName(config *catalog.Value, ref, byHandler string) string {
 
 // addArgs takes inference_args among the settings, where the task has such.
 func addArgs(l *catalog.Lowering, config map[string]any, t *task.Task) bool {
-	ok := true
-	for _, e := range l.Config.Get("inference_args").Entries() {
-		known := slices.ContainsFunc(t.Fields, func(f catalog.Field) bool { return f.Name == e.Key })
-		switch {
-		case known:
+	args := l.Config.Get("inference_args")
+	// Truncation and padding are done here in any case.
+	fields := slices.Concat(t.Fields, []catalog.Field{{Name: "truncation", Type: catalog.AnyValue}, {Name: "padding", Type: catalog.AnyValue}})
+	if !catalog.CheckObject(args, l.Place, fmt.Sprintf("task %q", t.Name), fields, l.Problems) {
+		return false
+	}
+	for _, e := range args.Entries() {
+		if e.Key != "truncation" && e.Key != "padding" {
 			config[e.Key] = e.Value.Plain()
-		case e.Key == "truncation" || e.Key == "padding": // what is done here in any case
-		default:
-			l.Problems.Errorf(e.At, diag.UnknownKey, "task %q has no setting %q", t.Name, e.Key)
-			ok = false
 		}
 	}
-	return ok
+	return true
 }
 
 // addInfer adds the nodes.
@@ -297,6 +302,12 @@ func feedColumns(l *catalog.Lowering, op *plan.Infer, given *catalog.Value, p *t
 			ok = false
 		default:
 			op.Inputs = append(op.Inputs, expr.FieldRef(schema[k]))
+		}
+	}
+	for _, e := range given.Entries() {
+		if columns := columnsFor(e.Value); len(columns) > seen[e.Key] && slices.Contains(known, e.Key) {
+			l.Problems.Errorf(columns[seen[e.Key]].Place, diag.WrongInput, "the input %q of the model %s takes %d columns, and %d are named", e.Key, p.Package.Name, seen[e.Key], len(columns))
+			ok = false
 		}
 	}
 	return ok

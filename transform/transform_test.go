@@ -140,6 +140,11 @@ func TestFailures(t *testing.T) {
 }
 
 // TestProblems compares what is found before anything runs. Transforms begin at line 7; columns count from "- ".
+// inference is a RunInference with a handler's configuration and further keys.
+func inference(handler, more string) string {
+	return `{type: RunInference, config: {model_handler: {type: HuggingFacePipelineModelHandler, config: {` + handler + `}}, ` + more + `}}`
+}
+
 func TestProblems(t *testing.T) {
 	tests := []struct{ name, elements, transforms, want string }{
 		{"drop without append", `[{a: 1}]`, `{type: MapToFields, config: {drop: a, fields: {b: a}}}`, `"drop" needs "append: true" [LT0106]`},
@@ -182,6 +187,13 @@ func TestProblems(t *testing.T) {
 		{"which pattern", `[{a: x, b: y}]`, `{type: MatchAll}`, `the input has 2 fields, so "file_pattern" has to name the one with the pattern`},
 		{"asserting scalars", `[{a: 1}]`, `{type: AssertEqual, config: {elements: [1]}}`, `wanted a row, as {name: value}`},
 		{"level", `[{a: 1}]`, `{type: LogForTesting, config: {level: WARN}}`, `"level" is "WARN", wanted one of ERROR, INFO, DEBUG`},
+		{"a setting of inference_args", `[{text: x}]`, inference(`model: review-sentiment`, `inference_args: {function_to_apply: softmx}`),
+			`"function_to_apply" is "softmx", wanted one of sigmoid, softmax, none [LT0106]`},
+		{"a type in inference_args", `[{text: x}]`, inference(`model: review-sentiment`, `inference_args: {max_length: long}`), `wanted a whole number for "max_length", found a string [LT0106]`},
+		{"no such key of inference_args", `[{text: x}]`, inference(`model: review-sentiment`, `inference_args: {top_kk: 1}`), `has no key "top_kk" [LT0103] (Did you mean "top_k"?)`},
+		{"columns for an input", `[{a: x, b: y}]`, inference(`model: review-sentiment, inputs: {text: [a, b]}`, `inference_tag: p`),
+			`the input "text" of the model review-sentiment takes 1 columns, and 2 are named [LT0803]`},
+		{"a model that is a number", `[{text: x}]`, inference(`model: 3`, `inference_tag: p`), `wanted a string for "model" [LT0106]`},
 		{"elements", `{a: 1}`, `{type: LogForTesting}`, `wanted a list for "elements", found a map [LT0106]`},
 	}
 	for _, tt := range tests {
