@@ -6,20 +6,17 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"net/http"
-
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
 )
 
 // format is a kind of image file.
 type format struct {
 	begins string // the file
 	config func(data []byte) (image.Config, error)
-	decode func(data []byte, mode Mode) (*Image, error)
+	decode func(data []byte) (*Image, error)
 	exif   func(data []byte) []byte // the EXIF block, or nil
 }
 
@@ -27,9 +24,9 @@ type format struct {
 var formats = []format{
 	{"\xff\xd8\xff", withReader(jpeg.DecodeConfig), decodeJPEG, exifOfJPEG},
 	{"\x89PNG\r\n\x1a\n", withReader(png.DecodeConfig), decodePNG, exifOfPNG},
-	{"GIF8", withReader(gif.DecodeConfig), decodeGIF, nil},
-	{"BM", withReader(bmp.DecodeConfig), decodeBMP, nil},
-	{"RIFF", withReader(webp.DecodeConfig), decodeWebP, exifOfWebP},
+	{"GIF8", configOfGIF, decodeGIF, nil},
+	{"BM", configOfBMP, decodeBMP, nil},
+	{"RIFF", configOfWebP, decodeWebP, exifOfWebP},
 }
 
 // Decode returns the picture in a JPEG, PNG, GIF (the first), BMP or still WebP, turned upright by its EXIF orientation, as Pillow
@@ -49,7 +46,7 @@ func Decode(data []byte, mode Mode, maxPixels int) (*Image, error) {
 		if config.Width > maxPixels/config.Height {
 			return nil, fmt.Errorf("the image has %d×%d pixels, which is more than the %d that are allowed", config.Width, config.Height, maxPixels)
 		}
-		m, err := f.decode(data, mode)
+		m, err := f.decode(data)
 		if err != nil {
 			return nil, fmt.Errorf("the image cannot be read: %w", err)
 		}
@@ -71,127 +68,34 @@ func found(data []byte) string {
 	return http.DetectContentType(data)
 }
 
-func withReader(f func(r reader) (image.Config, error)) func([]byte) (image.Config, error) {
+func withReader(f func(r io.Reader) (image.Config, error)) func([]byte) (image.Config, error) {
 	return func(data []byte) (image.Config, error) { return f(bytes.NewReader(data)) }
 }
 
-func decodePNG(data []byte, _ Mode) (*Image, error) {
+func decodePNG(data []byte) (*Image, error) {
 	m, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	if g, ok := m.(*image.Gray16); ok {
-		return clipped(g), nil
+	const depth, kind, grey = 24, 25, 0 // in the header, which has been read
+	if data[depth] == 16 && data[kind] == grey {
+		return clipped(m), nil
 	}
 	return fromGo(m)
 }
 
-// clipped returns a picture of 16 bits as Pillow makes it one of 8: what is beyond 255 is white.
-func clipped(g *image.Gray16) *Image {
-	b := g.Bounds()
+// clipped returns shades of grey of 16 bits as Pillow makes them 8: what is beyond 255 is white.
+func clipped(m image.Image) *Image {
+	shade := func(x, y int) uint16 { return color.Gray16Model.Convert(m.At(x, y)).(color.Gray16).Y }
+	if t, ok := m.(*image.NRGBA64); ok { // one shade is transparent
+		shade = func(x, y int) uint16 { return t.NRGBA64At(x, y).R }
+	}
+	b := m.Bounds()
 	out := newImage(b.Dx(), b.Dy(), 1)
-	for y := range out.Height {
-		for x := range out.Width {
-			out.Pix[y*out.Width+x] = uint8(min(255, g.Gray16At(b.Min.X+x, b.Min.Y+y).Y))
-		}
+	for i := range out.Pix {
+		out.Pix[i] = uint8(min(255, shade(b.Min.X+i%out.Width, b.Min.Y+i/out.Width)))
 	}
 	return out
-}
-
-func decodeBMP(data []byte, _ Mode) (*Image, error) {
-	m, err := bmp.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	return fromGo(m)
-}
-
-// decodeGIF puts the first picture onto the screen that the file describes.
-func decodeGIF(data []byte, _ Mode) (*Image, error) {
-	config, err := gif.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	m, err := gif.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	p, ok := m.(*image.Paletted)
-	if !ok {
-		return nil, errors.New("it has no palette")
-	}
-	colours := gifPalette(data)
-	table := palette(p.Palette)
-	copy(table[:], colours)
-	out := newImage(config.Width, config.Height, 3)
-	if b := p.Bounds(); b.Dx() < config.Width || b.Dy() < config.Height {
-		fill(out, table[background(data)])
-	}
-	for y := p.Rect.Min.Y; y < p.Rect.Max.Y; y++ {
-		for x := p.Rect.Min.X; x < p.Rect.Max.X; x++ {
-			c := table[p.ColorIndexAt(x, y)]
-			copy(out.Pix[(y*out.Width+x)*3:], c[:])
-		}
-	}
-	return out, nil
-}
-
-func fill(m *Image, c [3]uint8) {
-	for i := 0; i < len(m.Pix); i += 3 {
-		copy(m.Pix[i:], c[:])
-	}
-}
-
-// background is the index of a GIF's background colour.
-func background(data []byte) uint8 {
-	const screenFlags, index = 10, 11
-	if data[screenFlags]&0x80 == 0 {
-		return 0
-	}
-	return data[index]
-}
-
-// gifPalette returns the colours of the first picture. Go's decoder leaves out that of transparent pixels, which Pillow shows.
-func gifPalette(data []byte) [][3]uint8 {
-	const header = 13
-	pos := header
-	table := func(flags byte) [][3]uint8 {
-		n := 2 << (flags & 7)
-		if flags&0x80 == 0 || pos+3*n > len(data) {
-			return nil
-		}
-		out := make([][3]uint8, n)
-		for i := range out {
-			copy(out[i][:], data[pos+3*i:])
-		}
-		pos += 3 * n
-		return out
-	}
-	global := table(data[10])
-	for pos < len(data) {
-		switch data[pos] {
-		case 0x21: // an extension: blocks, each with its length before it
-			pos += 2
-			for pos < len(data) && data[pos] != 0 {
-				pos += int(data[pos]) + 1
-			}
-			pos++
-		case 0x2c: // the picture
-			const flags, size = 9, 10
-			if pos+size > len(data) {
-				return global
-			}
-			f := data[pos+flags]
-			pos += size
-			if local := table(f); local != nil {
-				return local
-			}
-			return global
-		default:
-			return global
-		}
-	}
-	return global
 }
 
 // palette returns colours without transparency.
