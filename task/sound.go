@@ -51,6 +51,9 @@ func (m *tensorModel) readConstants(s *Setup) error {
 		if err != nil {
 			return &catalog.Problem{Key: "constants", Code: diag.BadValue, Text: err.Error()}
 		}
+		if slices.ContainsFunc(m.states, func(r remembered) bool { return r.input == k }) {
+			return &catalog.Problem{Key: "constants", Code: diag.BadValue, Text: fmt.Sprintf("the input %q is one of \"state\"", name)}
+		}
 		m.constants[k] = t
 	}
 	return nil
@@ -217,6 +220,8 @@ func pcm(b []byte, format uint16, channels, bits int) ([]float64, error) {
 	const integers, floats = 1, 3
 	width := bits / 8
 	switch {
+	case format == 0 && channels == 0 && bits == 0:
+		return nil, fmt.Errorf("its header is missing")
 	case channels < 1:
 		return nil, fmt.Errorf("it has no channel")
 	case format == integers && (bits == 8 || bits == 16 || bits == 24 || bits == 32), format == floats && (bits == 32 || bits == 64):
@@ -234,6 +239,9 @@ func pcm(b []byte, format uint16, channels, bits int) ([]float64, error) {
 			sum += sample(b[(i*channels+c)*width:], format == floats, bits)
 		}
 		out[i] = sum / float64(channels)
+		if !(math.Abs(out[i]) <= math.MaxFloat32) { // NaN, too
+			return nil, fmt.Errorf("its sample %d is %v", i, out[i])
+		}
 	}
 	return out, nil
 }

@@ -93,6 +93,9 @@ type piece struct {
 	size  int64
 }
 
+// maxPiece is how many elements a context or a chunk may have along its axis.
+const maxPiece = 1 << 30
+
 // readState reads the settings of a model that remembers.
 func (m *tensorModel) readState(s *Setup) error {
 	list, _ := s.Config["state"].([]any)
@@ -100,6 +103,9 @@ func (m *tensorModel) readState(s *Setup) error {
 		r, err := m.readRemembered(e)
 		if err != nil {
 			return &catalog.Problem{Key: "state", Code: diag.BadValue, Text: err.Error()}
+		}
+		if slices.ContainsFunc(m.states, func(o remembered) bool { return o.input == r.input }) {
+			return &catalog.Problem{Key: "state", Code: diag.BadValue, Text: fmt.Sprintf("the input %q is named twice", m.graph.Inputs[r.input].Name)}
 		}
 		m.states = append(m.states, r)
 	}
@@ -113,12 +119,34 @@ func (m *tensorModel) readState(s *Setup) error {
 		}
 		*to = p
 	}
-	if gap, ok := s.Config["gap"]; ok {
+	if err := m.fitPiece(); err != nil {
+		return err
+	}
+	if gap := s.Config["gap"]; gap != nil {
 		span, ok := catalog.ParseLength(gap)
 		if !ok || span <= 0 {
 			return &catalog.Problem{Key: "gap", Code: diag.BadDuration, Text: fmt.Sprintf("wanted a length of time, found %v", gap)}
 		}
 		m.gap = span
+	}
+	return nil
+}
+
+// fitPiece refuses a chunk, or a context, that an axis of fixed size has no room for.
+func (m *tensorModel) fitPiece() error {
+	room := func(p *piece) int64 { return m.graph.Inputs[p.input].Shape[p.axis+1] }
+	joined := m.context != nil && m.chunk != nil && m.context.input == m.chunk.input && m.context.axis == m.chunk.axis
+	if c := m.context; c != nil && room(c) >= 0 && room(c) <= c.size {
+		return &catalog.Problem{Key: "context", Code: diag.BadValue, Text: fmt.Sprintf("the input %q is %s: wanted a size below %d, found %d", m.graph.Inputs[c.input].Name, &m.graph.Inputs[c.input], room(c), c.size)}
+	}
+	if c := m.chunk; c != nil && room(c) >= 0 {
+		wanted := room(c)
+		if joined {
+			wanted -= m.context.size
+		}
+		if c.size != wanted {
+			return &catalog.Problem{Key: "chunk", Code: diag.BadValue, Text: fmt.Sprintf("the input %q is %s: wanted pieces of %d, without the context, found %d", m.graph.Inputs[c.input].Name, &m.graph.Inputs[c.input], wanted, c.size)}
+		}
 	}
 	return nil
 }
@@ -141,7 +169,10 @@ func (m *tensorModel) readRemembered(e any) (remembered, error) {
 			return r, fmt.Errorf("it has no key %q; there are output, input, initial and batch_axis", key)
 		}
 	}
-	info := &m.graph.Inputs[r.input]
+	info, from := &m.graph.Inputs[r.input], &m.graph.Outputs[r.output]
+	if from.DType != info.DType {
+		return r, fmt.Errorf("the output %q is %s, and the input %q is %s", output, from, input, info)
+	}
 	shape := slices.Clone(info.Shape)
 	for d, n := range shape {
 		if n >= 0 {
@@ -152,7 +183,11 @@ func (m *tensorModel) readRemembered(e any) (remembered, error) {
 		}
 		r.axis, shape[d] = d, 1
 	}
-	if axis, ok := config["batch_axis"].(int64); ok {
+	if given := config["batch_axis"]; given != nil {
+		axis, ok := given.(int64)
+		if !ok {
+			return r, fmt.Errorf("batch_axis: wanted a whole number, found %v", given)
+		}
 		if axis < 0 || int(axis) >= len(shape) || shape[axis] != 1 {
 			return r, fmt.Errorf("the input %q is %s: %d is not an axis of it on which keys can be stacked", info.Name, info, axis)
 		}
@@ -196,8 +231,8 @@ func (m *tensorModel) readPiece(v any) (*piece, error) {
 	name, _ := config["input"].(string)
 	size, _ := config["size"].(int64)
 	k := slices.IndexFunc(m.graph.Inputs, func(v model.ValueInfo) bool { return v.Name == name })
-	if k < 0 || size < 1 || size > 1<<30 {
-		return nil, fmt.Errorf("wanted {input, size}, the input one of %v, the size at least 1, found %v", names(m.graph.Inputs), v)
+	if k < 0 || size < 1 || size > maxPiece {
+		return nil, fmt.Errorf("wanted {input, size}, the input one of %v, the size from 1 to %d, found %v", names(m.graph.Inputs), maxPiece, v)
 	}
 	rank := len(m.graph.Inputs[k].Shape)
 	axis := int64(rank - 1)

@@ -1,11 +1,13 @@
 package task_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/leat-project/leat/column"
@@ -177,5 +179,46 @@ func TestStateResets(t *testing.T) {
 	}
 	if third := at(7000); third == first {
 		t.Error("nothing is remembered after a reset")
+	}
+}
+
+// TestStateProblems: what the graph has no room for, or no sense in, is refused before anything runs.
+func TestStateProblems(t *testing.T) {
+	state := func(more map[string]any) map[string]any {
+		s := map[string]any{"output": "probabilities", "input": "X"}
+		for key, v := range more {
+			s[key] = v
+		}
+		return map[string]any{"state": []any{s}}
+	}
+	twice := map[string]any{"state": []any{state(nil)["state"].([]any)[0], state(nil)["state"].([]any)[0]}}
+	for _, tt := range []struct {
+		config map[string]any
+		want   string
+	}{
+		{state(map[string]any{"output": "label"}), `the output "label" is string[`},
+		{state(map[string]any{"batch_axis": "first"}), "batch_axis: wanted a whole number, found first"},
+		{twice, `the input "X" is named twice`},
+		{map[string]any{"chunk": map[string]any{"input": "X", "size": int64(3)}}, "wanted pieces of 4, without the context, found 3"},
+		{map[string]any{"chunk": map[string]any{"input": "X", "size": int64(4)}, "context": map[string]any{"input": "X", "size": int64(1)}}, "wanted pieces of 3, without the context, found 4"},
+		{map[string]any{"context": map[string]any{"input": "X", "size": int64(4)}}, "wanted a size below 4, found 4"},
+	} {
+		if _, err := task.Open("tensor", "testdata/tabular/logistic", tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: %v, wanted %q", tt.config, err, tt.want)
+		}
+	}
+}
+
+// TestSoundOfNoNumbers: samples that are no numbers would stay in the state of all rows that follow.
+func TestSoundOfNoNumbers(t *testing.T) {
+	p := start(t, "tensor", "testdata/tabular/linear", map[string]any{"audio": map[string]any{"input": "X", "rate": int64(8000)}})
+	for sample, want := range map[float64]string{math.NaN(): "sample 0 is NaN", math.Inf(-1): "sample 0 is -Inf", 1e300: "sample 0 is 1e+300"} {
+		file := []byte("RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x03\x00\x01\x00\x40\x1f\x00\x00\x00\xfa\x00\x00\x08\x00\x40\x00data\x08\x00\x00\x00")
+		file = binary.LittleEndian.AppendUint64(file, math.Float64bits(sample))
+		files := &column.Vector{Type: column.BytesType, N: 1, Offsets: []int32{0, int32(len(file))}, Data: file}
+		_, _, failures, err := p.Predict(t.Context(), &task.Rows{N: 1, Cols: []*column.Vector{files}})
+		if err != nil || len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), want) {
+			t.Errorf("%v: %v, %v, wanted %q", sample, failures, err, want)
+		}
 	}
 }
