@@ -93,6 +93,27 @@ func (f *feed) shape(rows *Rows, i int) ([]int64, error) {
 	return f.unfold(n)
 }
 
+// alike reports whether all rows have the shape of the input, as far as the lengths of one column tell.
+func (f *feed) alike(rows *Rows) bool {
+	if len(f.cols) > 1 {
+		return true
+	}
+	v := rows.Cols[f.cols[0]]
+	want, fixed := f.count()
+	if !fixed || v.HasNulls() {
+		return false
+	}
+	if v.Type.Kind != column.List {
+		return want == 1
+	}
+	for i := range rows.N {
+		if int64(v.Offsets[i+1]-v.Offsets[i]) != want {
+			return false
+		}
+	}
+	return v.Children[0].Type.Kind != column.List
+}
+
 // unfold gives a flat list the shape of the input, where that leaves but one dimension open.
 func (f *feed) unfold(n int64) ([]int64, error) {
 	shape, open, known := append([]int64(nil), f.item...), -1, int64(1)

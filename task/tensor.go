@@ -214,6 +214,27 @@ type tensorWork struct {
 func (m *tensorModel) split(rows *Rows) (*tensorWork, []Failure) {
 	w := &tensorWork{m: m, in: rows, rows: make([]int32, 0, rows.N)}
 	var failures []Failure
+	if m.alike(rows) {
+		for i := range int32(rows.N) {
+			w.rows = append(w.rows, i)
+		}
+	} else {
+		failures = w.splitEach()
+	}
+	for _, y := range m.yields {
+		w.results = append(w.results, newResults(y, len(w.rows)))
+	}
+	return w, failures
+}
+
+// alike reports whether all rows are items of the shape that the inputs have, as far as that is quickly told.
+func (m *tensorModel) alike(rows *Rows) bool {
+	return m.chunk == nil && m.audio == nil && !slices.ContainsFunc(m.feeds, func(f *feed) bool { return !f.alike(rows) })
+}
+
+// splitEach makes items of rows one by one, and returns those that fail.
+func (w *tensorWork) splitEach() (failures []Failure) {
+	m, rows := w.m, w.in
 	for i := range rows.N {
 		if m.chunk != nil || m.audio != nil {
 			if err := w.cut(i); err != nil {
@@ -234,10 +255,7 @@ func (m *tensorModel) split(rows *Rows) (*tensorWork, []Failure) {
 			w.shapes = append(w.shapes, shapes)
 		}
 	}
-	for _, y := range m.yields {
-		w.results = append(w.results, newResults(y, len(w.rows)))
-	}
-	return w, failures
+	return failures
 }
 
 // shapes returns what shape row i has for each feed; nil where they are those of every row.
