@@ -2,17 +2,18 @@
 
 Usage: python -I reference/image_cases.py task/image/testdata
 
-Each image lies there as a file, with NAME.rgb.png and NAME.l.png for Image.convert after ImageOps.exif_transpose (lossless; an empty file where
-Pillow refuses it). resize.json has the sums and first pixels of one image resized by every filter to several sizes. tensors.json has what the
-image processors of transformers, those in NumPy and Pillow, make of some images: the sums of the tensors and some of their numbers.
+Each image lies there as a file, with NAME.rgb.png and NAME.l.png for Image.convert after ImageOps.exif_transpose.
+resize.json has the sums and first pixels of one image resized by every filter to several sizes. tensors.json has what the image processors
+of transformers, those in NumPy and Pillow, make of some images: the sums of the tensors and some of their numbers.
 """
 
 import hashlib
-import io
 import json
 import pathlib
+import struct
 import sys
 import warnings
+import zlib
 
 import numpy as np
 import transformers
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps
 
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(7)
+bytes_of = np.random.default_rng(8)
 
 
 def smooth(width, height, channels=3):
@@ -70,6 +72,87 @@ def images():
     yield "webp-alpha.webp", Image.fromarray(smooth(37, 53, 4)), {"lossless": True, "exact": True}
     yield "webp-lossy.webp", wide, {"quality": 90}
     yield "webp-lossy-odd.webp", rgb, {"quality": 80}
+
+
+def png(depth, kind, channels, width=13, height=11, interlaced=False, palette=b"", transparent=b""):
+    """A PNG as Pillow writes none. kind is 0 for grey, 2 for colours, 3 for a palette, 4 and 6 for grey and colours with alpha."""
+    pixels = bytes_of.integers(0, 1 << depth, (height, width, channels))
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) if body else b""
+
+    def rows(a):
+        for row in a.reshape(a.shape[0], -1) if a.size else ():
+            bits = "".join(format(v, f"0{depth}b") for v in row)
+            bits += "0" * (-len(bits) % 8)
+            yield b"\0" + bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
+
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)] if interlaced else [(0, 0, 1, 1)]
+    data = b"".join(row for x, y, dx, dy in passes for row in rows(pixels[y::dy, x::dx]))
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
+    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    body = chunk(b"PLTE", palette) + chunk(b"tRNS", transparent) + chunk(b"IDAT", zlib.compress(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + end
+
+
+def bmp(depth, masks=(), header=40, down=False, width=13, height=11):
+    """A BMP of random bytes, with random colours where the depth is 8 bits or less."""
+    size = (header, width, height, 1, depth)
+    method = 3 if masks else 0
+    head = struct.pack("<IHHHH", *size) if header == 12 else struct.pack("<IiiHHIIiiII", header, width, -height if down else height, 1, depth, method, 0, 0, 0, 0, 0)
+    head += struct.pack(f"<{len(masks)}I", *masks)
+    head += bytes(max(0, header - len(head)))
+    if depth <= 8:
+        head += bytes_of.bytes((3 if header == 12 else 4) << depth)
+    offset = 14 + len(head)
+    rows = bytes_of.bytes((width * depth + 31) // 32 * 4 * height)
+    return b"BM" + struct.pack("<IHHI", offset + len(rows), 0, 0, offset) + head + rows
+
+
+def gif(place=(0, 0, 20, 15), shared=True, own=False, transparent=None, background=0, interlaced=False):
+    """A GIF with a screen of 20 × 15 pixels and 8 colours, not compressed."""
+    left, top, width, height = place
+    out = b"GIF89a" + struct.pack("<HHBBB", 20, 15, 0x82 if shared else 0, background, 0)
+    out += bytes_of.bytes(24) if shared else b""
+    if transparent is not None:
+        out += b"!\xf9\x04\x01\0\0" + bytes([transparent, 0])
+    out += b"," + struct.pack("<HHHHB", left, top, width, height, (0x82 if own else 0) | (0x40 if interlaced else 0))
+    out += bytes_of.bytes(24) if own else b""
+    number, size, clear = 0, 0, 8
+    for i, code in enumerate(bytes_of.integers(0, 8, width * height)):
+        for c in [clear, code] if i % 6 == 0 else [code]:  # codes never grow beyond 4 bits
+            number, size = number | int(c) << size, size + 4
+    number, size = number | 9 << size, size + 4
+    data = number.to_bytes((size + 7) // 8, "little")
+    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    return out + b"\x03" + blocks + b"\0;"
+
+
+def files():
+    """Files as Pillow writes none, byte by byte."""
+    for depth, kind, channels in [(2, 0, 1), (4, 0, 1), (16, 0, 1), (8, 2, 3), (16, 2, 3), (8, 4, 2), (16, 4, 2), (8, 6, 4), (16, 6, 4)]:
+        yield f"png-raw-{depth}-{kind}.png", png(depth, kind, channels)
+        yield f"png-interlaced-{depth}-{kind}.png", png(depth, kind, channels, interlaced=True)
+    yield "png-clear-8-0.png", png(8, 0, 1, transparent=b"\0\x07")
+    yield "png-clear-16-0.png", png(16, 0, 1, transparent=b"\x01\x07")
+    yield "png-clear-8-2.png", png(8, 2, 3, transparent=b"\0\1\0\2\0\3")
+    yield "png-clear-16-2.png", png(16, 2, 3, transparent=b"\0\1\0\2\0\3")
+    for depth in (1, 2, 4):
+        yield f"png-palette-{depth}.png", png(depth, 3, 1, interlaced=True, palette=bytes_of.bytes(3 << depth), transparent=bytes(range(1 << depth)))
+    yield "bmp-4.bmp", bmp(4)
+    yield "bmp-16.bmp", bmp(16)
+    yield "bmp-16-555.bmp", bmp(16, (0x7C00, 0x3E0, 0x1F))
+    yield "bmp-16-565.bmp", bmp(16, (0xF800, 0x7E0, 0x1F))
+    yield "bmp-32-masks.bmp", bmp(32, (0xFF0000, 0xFF00, 0xFF))
+    yield "bmp-32-v5.bmp", bmp(32, (0xFF, 0xFF00, 0xFF0000, 0xFF000000), header=124)
+    yield "bmp-down.bmp", bmp(8, down=True)
+    yield "bmp-os2-8.bmp", bmp(8, header=12)
+    yield "bmp-os2-24.bmp", bmp(24, header=12)
+    yield "gif-interlaced.gif", gif(interlaced=True, own=True)
+    yield "gif-grey.gif", gif(shared=False)
+    yield "gif-part.gif", gif((3, 4, 10, 8), background=5)
+    yield "gif-part-transparent.gif", gif((3, 4, 10, 8), background=5, transparent=2)
+    yield "gif-beyond.gif", gif((15, 10, 10, 8))
 
 
 def settings():
@@ -129,12 +212,19 @@ def write(file, records):
 
 def main(to):
     to.mkdir(parents=True, exist_ok=True)
+    names = []
     for name, image, options in images():
-        file = to / name
-        image.save(file, **options)
-        opened = ImageOps.exif_transpose(Image.open(file))
+        image.save(to / name, **options)
+        names.append(name)
+    for name, data in files():
+        (to / name).write_bytes(data)
+        names.append(name)
+    for name in names:
+        opened = ImageOps.exif_transpose(Image.open(to / name))
         for mode in ("RGB", "L"):
-            opened.convert(mode).save(to / f"{name}.{mode.lower()}.png", optimize=True)
+            converted = opened.convert(mode)
+            converted.info.clear()
+            converted.save(to / f"{name}.{mode.lower()}.png", optimize=True)
     source = Image.open(to / "png-rgb.png").convert("RGB")
     records = []
     for f in range(6):

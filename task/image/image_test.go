@@ -38,13 +38,6 @@ func pixelsOf(t *testing.T, file string) *image.Image {
 		for i := 0; i < len(m.Pix); i += 4 {
 			out.Pix = append(out.Pix, m.Pix[i:i+3]...)
 		}
-	case *stdimage.NRGBA: // Pillow keeps the transparency of a palette beside the colours
-		if out.Channels = 3; strings.HasSuffix(file, ".l.png") {
-			out.Channels = 1
-		}
-		for i := 0; i < len(m.Pix); i += 4 {
-			out.Pix = append(out.Pix, m.Pix[i:i+out.Channels]...)
-		}
 	default:
 		t.Fatalf("%s is a %T", file, m)
 	}
