@@ -40,10 +40,7 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 		return nil, &catalog.Problem{Key: "task", Code: diag.BadValue, Text: fmt.Sprintf("no task is named %q", name),
 			Hint: diag.DidYouMean(name, "tasks", Names())}
 	}
-	settings, err := settingsOf(config)
-	if err != nil {
-		return nil, err
-	}
+	settings, wrong := settingsOf(config)
 	p, err := model.Open(ref, model.Options{File: settings.File, DType: settings.DType})
 	if err != nil {
 		problem := &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
@@ -51,18 +48,15 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 		if errors.As(err, &missing) {
 			problem.Hint = missing.Hint()
 		}
-		return nil, problem
+		return nil, errors.Join(wrong, problem)
 	}
-	if err := settings.allowed(p); err != nil {
+	whole, err := withPackage(config, t, p)
+	if err = errors.Join(wrong, settings.allowed(p), err); err != nil {
 		return nil, err
 	}
-	bound, err := t.Bind(&Setup{Package: p, Config: withPackage(config, t, p)})
+	bound, err := t.Bind(&Setup{Package: p, Config: whole})
 	if err != nil {
-		var problem *catalog.Problem
-		if errors.As(err, &problem) {
-			return nil, err
-		}
-		return nil, &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+		return nil, atFault(err, config, p)
 	}
 	id, err := p.ShortID()
 	if err != nil {
@@ -73,20 +67,40 @@ func Open(name, ref string, config map[string]any) (*Predictor, error) {
 	return predictor, err
 }
 
-// withPackage adds to a configuration what the package says under leat in config.json of the task's settings that are not given.
-func withPackage(config map[string]any, t *Task, p *model.Package) map[string]any {
-	out := maps.Clone(config)
+// atFault makes a problem of the model out of what Bind finds, but where the configuration has the key that is at fault.
+func atFault(err error, config map[string]any, p *model.Package) error {
+	var problem *catalog.Problem
+	if !errors.As(err, &problem) {
+		return &catalog.Problem{Key: "model", Code: diag.BadModel, Text: err.Error()}
+	}
+	if _, given := config[problem.Key]; given || p.Config.Leat[problem.Key] == nil {
+		return err
+	}
+	return &catalog.Problem{Key: "model", Code: diag.BadModel, Text: fmt.Sprintf("model %s: config.json: leat.%s: %s", p.Name, problem.Key, problem.Text), Hint: problem.Hint}
+}
+
+// withPackage adds to a configuration what the package says under leat in config.json of the task's settings that are not given. Numbers,
+// texts and truth values are checked here, lists and objects by the task.
+func withPackage(config map[string]any, t *Task, p *model.Package) (map[string]any, error) {
+	out, said, problems := maps.Clone(config), &catalog.Map{}, diag.List{}
 	for _, f := range t.Fields {
-		if v, ok := p.Config.Leat[f.Name]; ok {
-			if _, given := config[f.Name]; !given {
-				if out == nil {
-					out = map[string]any{}
-				}
-				out[f.Name] = wholeNumbers(v)
-			}
+		v, ok := p.Config.Leat[f.Name]
+		if _, given := config[f.Name]; given || !ok {
+			continue
+		}
+		if out == nil {
+			out = map[string]any{}
+		}
+		switch out[f.Name] = wholeNumbers(v); out[f.Name].(type) {
+		case string, bool, int64, float64:
+			said.Entries = append(said.Entries, catalog.Entry{Key: f.Name, Value: &catalog.Value{Data: out[f.Name]}})
 		}
 	}
-	return out
+	if !catalog.CheckObject(&catalog.Value{Data: said}, diag.Place{}, "leat", t.Fields, &problems) {
+		first := problems.Problems[0]
+		return nil, &catalog.Problem{Key: "model", Code: diag.BadModel, Text: fmt.Sprintf("model %s: config.json: leat: %s", p.Name, first.Text), Hint: first.Hint}
+	}
+	return out, nil
 }
 
 // wholeNumbers makes integers of JSON's numbers that are whole, as configurations have them.

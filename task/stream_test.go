@@ -12,6 +12,7 @@ import (
 	"github.com/leat-project/leat/engine"
 	"github.com/leat-project/leat/infer/infertest"
 	"github.com/leat-project/leat/pipeline"
+	"github.com/leat-project/leat/task"
 	_ "github.com/leat-project/leat/transform"
 )
 
@@ -251,5 +252,27 @@ func TestPackageSettings(t *testing.T) {
 	p := start(t, "tensor", dir, nil)
 	if got := p.Output().String(); got != "row<logits: list<float>>" {
 		t.Errorf("the output is %s", got)
+	}
+}
+
+// TestWrongPackageSettings: a setting under leat in config.json is checked as one in a pipeline is, and blamed on the package.
+func TestWrongPackageSettings(t *testing.T) {
+	source := "testdata/text/bert"
+	for leat, want := range map[string]string{
+		`{"long_texts": "cut"}`:  `config.json: leat: "long_texts" is "cut", wanted one of truncate, window, error`,
+		`{"max_length": "long"}`: `config.json: leat: wanted a whole number for "max_length", found a string`,
+		`{"max_length": -5}`:     "config.json: leat.max_length: wanted a number from 3",
+		`{"top_k": "all"}`:       "config.json: leat.top_k: wanted a whole number",
+	} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"leat": `+leat+`}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := task.Open("text-classification", dir, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, wanted %q", leat, err, want)
+		}
 	}
 }
