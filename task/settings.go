@@ -41,6 +41,9 @@ var Fields = []catalog.Field{
 	{Name: "isolate", Type: catalog.Text, Default: "none", Enum: []string{"none", "process"}, Doc: "process: run the model in a child process; if that dies its rows are errors, and it is replaced."},
 }
 
+// MaxThreads is how many threads one run may use. The runtime starts them all when the model is loaded; many thousands take minutes.
+const MaxThreads = 1024
+
 // settingsOf reads the settings out of a configuration that has been checked against Fields.
 func settingsOf(config map[string]any) (Settings, error) {
 	s := Settings{}
@@ -55,6 +58,9 @@ func settingsOf(config map[string]any) (Settings, error) {
 	}
 	if s.MaxBatch > 0 && s.MinBatch > s.MaxBatch {
 		errs = append(errs, &catalog.Problem{Key: "min_batch_size", Code: diag.BadValue, Text: fmt.Sprintf("wanted at most max_batch_size, %d, found %d", s.MaxBatch, s.MinBatch)})
+	}
+	if s.Session.Threads > MaxThreads {
+		errs = append(errs, &catalog.Problem{Key: "threads", Code: diag.BadValue, Text: fmt.Sprintf("wanted at most %d, found %d", MaxThreads, s.Session.Threads)})
 	}
 	if level, ok := config["optimization"].(string); ok {
 		s.Session.Optimization = infer.Level(level)
@@ -74,6 +80,8 @@ func settingsOf(config map[string]any) (Settings, error) {
 	}
 	if provider != "" && provider != "cpu" {
 		s.Session.Providers = []infer.Provider{{Name: provider, Options: texts(config["provider_options"])}}
+	} else if options := texts(config["provider_options"]); len(options) > 0 {
+		errs = append(errs, &catalog.Problem{Key: "provider_options", Code: diag.BadValue, Text: "the provider cpu has no options", Hint: "Name another by provider, or set the session by session_config."})
 	}
 	return s, errors.Join(errs...)
 }

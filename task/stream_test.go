@@ -276,3 +276,34 @@ func TestWrongPackageSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestWrongPackageFiles: files of a package that are broken are said to be, not passed over.
+func TestWrongPackageFiles(t *testing.T) {
+	for file, tt := range map[string]struct{ text, want string }{
+		"tokenizer.json":            {"{}", "tokenizer.json: model: wanted a model, found none"},
+		"tokenizer_config.json":     {"{", "tokenizer_config.json: unexpected end of JSON input"},
+		"sentence_bert_config.json": {`{"max_seq_length": 2}`, "its model takes 2 tokens"},
+	} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS("testdata/text/bert")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := task.Open("text-classification", dir, nil); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), file) > 1 {
+			t.Errorf("%s: %v, wanted %q", file, err, tt.want)
+		}
+	}
+}
+
+func TestWrongSettings(t *testing.T) {
+	for want, config := range map[string]map[string]any{
+		"wanted at most 1024, found 1025": {"threads": int64(1025)},
+		"the provider cpu has no options": {"provider_options": map[string]any{"device_id": int64(1)}},
+	} {
+		if _, err := task.Open("text-classification", "testdata/text/bert", config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, wanted %q", config, err, want)
+		}
+	}
+}

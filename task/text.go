@@ -114,11 +114,7 @@ func readTokenizer(p *model.Package, lower bool) (*tokenizer.Tokenizer, error) {
 		}
 	}
 	if err == nil {
-		t, err := tokenizer.New(text)
-		if err != nil {
-			return nil, fmt.Errorf("tokenizer.json: %w", err)
-		}
-		return t, nil
+		return tokenizer.New(text) // its errors name the file
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -131,16 +127,15 @@ func readTokenizer(p *model.Package, lower bool) (*tokenizer.Tokenizer, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	t, err := tokenizer.FromVocab(vocab, config)
-	if err != nil {
-		return nil, fmt.Errorf("vocab.txt: %w", err)
-	}
-	return t, nil
+	return tokenizer.FromVocab(vocab, config)
 }
 
 // limits finds how long items may be and what is done with longer texts.
 func (m *textModel) limits(s *Setup) error {
-	m.maxLength = s.packageLength()
+	var err error
+	if m.maxLength, err = s.packageLength(); err != nil {
+		return err
+	}
 	if n, ok := s.Config["max_length"].(int64); ok {
 		if n < 3 || m.maxLength > 0 && n > int64(m.maxLength) {
 			return &catalog.Problem{Key: "max_length", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number from 3 to what the model takes, %d, found %d", m.maxLength, n)}
@@ -161,7 +156,7 @@ func (m *textModel) limits(s *Setup) error {
 }
 
 // packageLength is how many tokens the model takes by its package: the least that one of the files says.
-func (s *Setup) packageLength() int {
+func (s *Setup) packageLength() (int, error) {
 	least := 0
 	lower := func(v any) {
 		// Hugging Face writes "no limit" as a huge number.
@@ -180,11 +175,19 @@ func (s *Setup) packageLength() int {
 	}
 	for file, key := range map[string]string{"tokenizer_config.json": "model_max_length", "sentence_bert_config.json": "max_seq_length"} {
 		var settings map[string]any
-		if text, err := s.Package.ReadFile(file); err == nil && json.Unmarshal(text, &settings) == nil {
-			lower(settings[key])
+		text, err := s.Package.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &settings)
 		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("%s: %w", file, err)
+		}
+		lower(settings[key])
 	}
-	return least
+	if least == 1 || least == 2 {
+		return 0, fmt.Errorf("the package says that its model takes %d tokens, which leaves none for the text between the special ones", least)
+	}
+	return least, nil
 }
 
 // padding finds what shorter items of a batch are filled up with.
