@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -23,8 +24,11 @@ func (r *run) openPredictor(ctx context.Context, n *node, op *plan.Infer) error 
 	if op.Ordered {
 		r.gatherRows(n, op)
 	}
+	if err := p.Start(ctx, r.opts.Models, r.opts.Log); err != nil {
+		return err
+	}
 	r.opts.Progress.setModel(n.ID, p.Metrics)
-	return p.Start(ctx, r.opts.Models, r.opts.Log)
+	return nil
 }
 
 // gathered is the field of a group that holds its rows.
@@ -188,12 +192,16 @@ func (o *orderedRun) predict(ctx context.Context, rows *column.Vector, states []
 	if o.step.in.Explicit {
 		b.Starts, b.Ends = rows.Children[fields+1].Ints, rows.Children[fields+2].Ints
 	}
-	return o.step.predictWith(ctx, b, func(in *task.Rows) (*column.Vector, []int32, []task.Failure, error) {
-		times := make([]column.Instant, b.N)
-		for i := range times {
-			times[i] = b.Time(i)
+	return o.step.predictWith(ctx, b, func(in *task.Rows, numbers []int32) (*column.Vector, []int32, []task.Failure, error) {
+		of, times := make([]*task.State, in.N), make([]column.Instant, in.N)
+		for i := range of {
+			row := i
+			if numbers != nil {
+				row = int(numbers[i])
+			}
+			of[i], times[i] = states[row], b.Time(row)
 		}
-		return o.step.n.predictor.PredictOrdered(ctx, in, states, times)
+		return o.step.n.predictor.PredictOrdered(ctx, in, of, times)
 	})
 }
 
@@ -238,13 +246,16 @@ func (s *inferStep) push(ctx context.Context, b *column.Batch, _ int) error {
 
 // predict predicts the rows of a batch of which all count.
 func (s *inferStep) predict(ctx context.Context, b *column.Batch) error {
-	return s.predictWith(ctx, b, func(rows *task.Rows) (*column.Vector, []int32, []task.Failure, error) {
+	return s.predictWith(ctx, b, func(rows *task.Rows, _ []int32) (*column.Vector, []int32, []task.Failure, error) {
 		return s.n.predictor.Predict(ctx, rows)
 	})
 }
 
+// predictFunc predicts rows, of which it is told the numbers in the batch that came in; nil: all.
+type predictFunc func(rows *task.Rows, numbers []int32) (*column.Vector, []int32, []task.Failure, error)
+
 // predictWith computes the inputs of the model, has f predict them, and passes the rows on.
-func (s *inferStep) predictWith(ctx context.Context, b *column.Batch, f func(*task.Rows) (*column.Vector, []int32, []task.Failure, error)) error {
+func (s *inferStep) predictWith(ctx context.Context, b *column.Batch, f predictFunc) error {
 	rows := &task.Rows{N: b.N, Cols: make([]*column.Vector, len(s.inputs))}
 	var failures []kernel.Failure
 	for i, p := range s.inputs {
@@ -258,9 +269,18 @@ func (s *inferStep) predictWith(ctx context.Context, b *column.Batch, f func(*ta
 		if err != nil {
 			return err
 		}
-		return s.push(ctx, rest, 0)
+		if rest.Len() == 0 {
+			return nil
+		}
+		numbers := rest.Sel
+		return s.predictWith(ctx, column.Compact(rest), func(rows *task.Rows, again []int32) (*column.Vector, []int32, []task.Failure, error) {
+			if again != nil {
+				return nil, nil, nil, errors.New("an input failed for other rows than before")
+			}
+			return f(rows, numbers)
+		})
 	}
-	predictions, ok, failed, err := f(rows)
+	predictions, ok, failed, err := f(rows, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/expr"
 	"github.com/leat-project/leat/infer"
 	"github.com/leat-project/leat/model"
 )
@@ -186,6 +187,9 @@ func (w *embedWork) Predict(ctx context.Context, sessions []infer.Session, items
 				size = len(x) / length
 				first := w.e.first(t, length)
 				v = x[first*size : (first+max(1, len(t.ids)))*size]
+			}
+			if size == 0 {
+				return &expr.Exception{Class: "ValueError", Msg: "the model gave a vector without numbers"}
 			}
 			w.size[item] = size * max(1, len(w.e.modes))
 			w.vectors[item] = w.e.vector(v, size)

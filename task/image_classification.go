@@ -149,17 +149,7 @@ func (w *imageWork) Length(item int) int { return w.sizes[item][0]<<16 | w.sizes
 
 // Predict runs the images of each size together.
 func (w *imageWork) Predict(ctx context.Context, sessions []infer.Session, items []int32) error {
-	for len(items) > 0 {
-		n := 1
-		for n < len(items) && w.sizes[items[n]] == w.sizes[items[0]] {
-			n++
-		}
-		if err := w.run(ctx, sessions[0], items[:n]); err != nil {
-			return err
-		}
-		items = items[n:]
-	}
-	return nil
+	return eachAlike(items, func(a, b int32) bool { return w.sizes[a] == w.sizes[b] }, func(items []int32) error { return w.run(ctx, sessions[0], items) })
 }
 
 func (w *imageWork) run(ctx context.Context, session infer.Session, items []int32) error {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Predictor struct {
 	batch    int           // items of one run at the most
 	slots    chan struct{} // one for each run that may be under way; nil: callers run one after another
 	sessions []infer.Session
+	running  sync.RWMutex // read by runs; written by one that has to be alone
 	metrics  metrics
 }
 
@@ -176,7 +178,10 @@ func (p *Predictor) Start(ctx context.Context, open infer.Opener, log func(level
 		}
 		p.sessions = append(p.sessions, session)
 	}
-	return p.warm(ctx)
+	if err := p.warm(ctx); err != nil {
+		return errors.Join(err, p.Close())
+	}
+	return nil
 }
 
 // Warmer is a Bound that can make rows up to warm its sessions with.
@@ -312,11 +317,41 @@ func (b *batches) run(ctx context.Context) error {
 	}
 }
 
+// once runs a batch. One item that finds no memory is run again with no other run of the model beside it: whether it can be predicted must not
+// depend on what the other workers do.
+func (b *batches) once(ctx context.Context, batch []int32) error {
+	b.p.running.RLock()
+	err := recovered(func() error { return b.work.Predict(ctx, b.p.sessions, batch) })
+	b.p.running.RUnlock()
+	if err == nil || len(batch) > 1 || !outOfMemory(err) {
+		return err
+	}
+	b.p.running.Lock()
+	defer b.p.running.Unlock()
+	return recovered(func() error { return b.work.Predict(ctx, b.p.sessions, batch) })
+}
+
+// outOfMemory reports whether a run failed for want of memory, as ONNX Runtime says it.
+func outOfMemory(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "Available memory of") || strings.Contains(text, "Failed to allocate memory") || strings.Contains(text, "bad_alloc")
+}
+
+// recovered runs f and turns a panic into an error, so that a graph with outputs that nobody thought of costs its rows, not the process.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a fault of leat's: %v; please report it with the model", p)
+		}
+	}()
+	return f()
+}
+
 // predict predicts a batch. Where that fails its items are predicted one by one, so that only those fail that have to; a process
 // that has died is not asked again.
 func (b *batches) predict(ctx context.Context, batch []int32) error {
 	start := time.Now()
-	err := b.work.Predict(ctx, b.p.sessions, batch)
+	err := b.once(ctx, batch)
 	b.p.metrics.run(len(batch), time.Since(start))
 	var single ItemErrors
 	switch {

@@ -382,7 +382,8 @@ func (w *tensorWork) stateInputs(inputs []infer.Value, items []int32) error {
 // remember keeps what a run gave for the next rows of the items' keys.
 func (w *tensorWork) remember(inputs []infer.Value, results *infer.Results, items []int32) error {
 	first := len(w.m.outputs)
-	for k, r := range w.m.states {
+	given := make([]*infer.Tensor, len(w.m.states))
+	for k, r := range w.m.states { // all are looked at before one is kept
 		t, err := results.Tensor(first + k)
 		if err != nil {
 			return err
@@ -391,6 +392,10 @@ func (w *tensorWork) remember(inputs []infer.Value, results *infer.Results, item
 		if len(t.Shape) != len(r.initial.Shape) || axis >= len(t.Shape) || r.axis >= 0 && t.Shape[axis] != int64(len(items)) {
 			return fmt.Errorf("output %s: wanted a state like %v for each of %d keys, found the shape %v", w.m.graph.Outputs[r.output].Name, r.initial.Shape, len(items), t.Shape)
 		}
+		given[k] = t
+	}
+	for k, r := range w.m.states {
+		t, axis := given[k], max(0, r.axis)
 		for i, item := range items {
 			s := w.states[w.rows[item]]
 			kept := t.Clone()
@@ -405,9 +410,9 @@ func (w *tensorWork) remember(inputs []infer.Value, results *infer.Results, item
 		}
 	}
 	if c := w.m.context; c != nil {
-		given := inputs[c.input].(*infer.Tensor)
+		last := inputs[c.input].(*infer.Tensor)
 		for i, item := range items {
-			row := part(given, 0, int64(i), 1)
+			row := part(last, 0, int64(i), 1)
 			w.states[w.rows[item]].Context = part(row, c.axis+1, row.Shape[c.axis+1]-c.size, c.size)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -292,15 +293,27 @@ func (w *tensorWork) Length(item int) int {
 
 // Predict runs the items of equal shape together.
 func (w *tensorWork) Predict(ctx context.Context, sessions []infer.Session, items []int32) error {
+	return eachAlike(items, w.alike, func(items []int32) error { return w.run(ctx, sessions[0], items) })
+}
+
+// eachAlike calls run with each run of items that are alike. Items that fail are gathered; another error ends it.
+func eachAlike(items []int32, alike func(a, b int32) bool, run func(items []int32) error) error {
+	failed := ItemErrors{}
 	for len(items) > 0 {
 		n := 1
-		for n < len(items) && w.alike(items[0], items[n]) {
+		for n < len(items) && alike(items[0], items[n]) {
 			n++
 		}
-		if err := w.run(ctx, sessions[0], items[:n]); err != nil {
+		var single ItemErrors
+		if err := run(items[:n]); errors.As(err, &single) {
+			maps.Copy(failed, single)
+		} else if err != nil {
 			return err
 		}
 		items = items[n:]
+	}
+	if len(failed) > 0 {
+		return failed
 	}
 	return nil
 }
@@ -392,9 +405,13 @@ func (w *tensorWork) without(ctx context.Context, session infer.Session, items [
 			for item, err := range more {
 				failed[item] = err
 			}
-		case err != nil:
+		case err != nil && len(rest) == 1:
+			failed[rest[0]] = err
+		case err != nil: // which of them is it?
 			for _, item := range rest {
-				failed[item] = err
+				if err := w.run(ctx, session, []int32{item}); err != nil {
+					failed[item] = err
+				}
 			}
 		}
 	}

@@ -111,8 +111,16 @@ func (r *results) takeTensor(t *infer.Tensor, items []int32) error {
 		}
 		shape = shape[1:]
 	}
+	for _, d := range shape {
+		if d > math.MaxInt32 {
+			return fmt.Errorf("output %s: the shape %v is too large", r.info.Name, shape)
+		}
+	}
 	if r.flat == nil {
 		return r.box(t, items, shape)
+	}
+	if depth := depthOf(r.typ); depth != len(shape) && (depth > 0 || infer.Elements(shape) != 1) {
+		return fmt.Errorf("output %s: the graph says %s, found the shape %v for a row", r.info.Name, r.info, shape)
 	}
 	at := r.flat.N
 	if n := infer.Elements(t.Shape); n < 0 || n > int64(math.MaxInt32-at) {
@@ -173,6 +181,15 @@ func (r *results) box(t *infer.Tensor, items []int32, shape []int64) error {
 		r.boxed[item] = nest(values[i*size:(i+1)*size], shape)
 	}
 	return nil
+}
+
+// depthOf is how deep lists are nested.
+func depthOf(t column.Type) int {
+	depth := 0
+	for ; t.Kind == column.List; t = *t.Elem {
+		depth++
+	}
+	return depth
 }
 
 // column returns the values of the given items as a column of the yield's type.
