@@ -210,7 +210,13 @@ func (p *Predictor) Close() error {
 }
 
 // ChunkRows is how many rows are best given to Predict at once: more take memory, fewer leave batches unfilled.
-func (p *Predictor) ChunkRows() int { return max(p.Task.Pool, 1) * p.batch }
+func (p *Predictor) ChunkRows() int {
+	pool := max(p.Task.Pool, 1)
+	if s, ok := p.Bound.(interface{ numbers() int64 }); ok { // rows that are large are split few at a time
+		pool = min(pool, int(max(1, maxChunkNumbers/max(1, s.numbers()*int64(p.batch)))))
+	}
+	return pool * p.batch
+}
 
 // Predict predicts rows. It returns the predictions of the rows that have one, in their order, the numbers of those rows,
 // and the rows that failed. err is a failure of the run as a whole: the context's, or a session that is closed.

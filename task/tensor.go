@@ -179,7 +179,38 @@ func (m *tensorModel) MaxBatch() int {
 	if !m.batched {
 		return 1
 	}
-	return fixedBatch(m.graph.Graph)
+	if n := fixedBatch(m.graph.Graph); n > 0 {
+		return n
+	}
+	return int(max(1, maxRunNumbers/max(1, m.numbers())))
+}
+
+// maxRunNumbers is about how many numbers the inputs and outputs of one run have at the most; maxChunkNumbers those of the rows that are
+// split at once. Each takes up to 8 bytes. What is found is what the graph tells: dimensions that it leaves open count as one.
+const (
+	maxRunNumbers   = 1 << 22
+	maxChunkNumbers = 1 << 23
+)
+
+// numbers is how many numbers an item has, inputs and outputs together, as far as the graph tells.
+func (m *tensorModel) numbers() int64 {
+	sum := int64(0)
+	count := func(shape []int64) {
+		n := int64(1)
+		for _, d := range shape {
+			if d > 0 && n < 1<<40/d {
+				n *= d
+			}
+		}
+		sum += n
+	}
+	for _, f := range m.feeds {
+		count(f.item)
+	}
+	for _, y := range m.yields {
+		count(y.info.Shape)
+	}
+	return sum
 }
 
 func (m *tensorModel) Output() column.Type {
