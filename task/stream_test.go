@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leat-project/leat/column"
 	_ "github.com/leat-project/leat/connector/all"
 	"github.com/leat-project/leat/engine"
 	"github.com/leat-project/leat/infer/infertest"
@@ -304,6 +305,19 @@ func TestWrongSettings(t *testing.T) {
 	} {
 		if _, err := task.Open("text-classification", "testdata/text/bert", config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, wanted %q", config, err, want)
+		}
+	}
+}
+
+// TestManyWindows: windows that overlap by nearly all of themselves fail their row instead of taking all memory.
+func TestManyWindows(t *testing.T) {
+	p := start(t, "text-classification", "testdata/text/bert", map[string]any{"long_texts": "window", "max_length": int64(32), "stride": int64(29)})
+	for words, want := range map[int]bool{1 << 10: true, 1 << 20: false} {
+		text := strings.Repeat("a ", words)
+		texts := &column.Vector{Type: column.StringType, N: 1, Offsets: []int32{0, int32(len(text))}, Data: []byte(text)}
+		_, ok, failures, err := p.Predict(t.Context(), &task.Rows{N: 1, Cols: []*column.Vector{texts}})
+		if err != nil || len(ok) == 1 != want || !want && !strings.Contains(failures[0].Err.Error(), "a smaller stride makes fewer") {
+			t.Errorf("%d words: %v, %v, %v", words, ok, failures, err)
 		}
 	}
 }

@@ -259,6 +259,9 @@ func wrongType(input, wanted string, found column.Value) error {
 	return &expr.Exception{Class: "TypeError", Msg: fmt.Sprintf("%s: wanted %s, found %s", input, wanted, expr.TypeName(found))}
 }
 
+// MaxWindowTokens is how many tokens the windows of one text may have together: a wide overlap makes hundreds of each.
+const MaxWindowTokens = 1 << 24
+
 // add appends the items of a text. Token ids are put into the arena, so that a text costs no allocation of its own.
 func (m *textModel) add(w *textWork, row int32, text string, arena []int64) ([]int64, error) {
 	if len(text) > tokenizer.MaxText {
@@ -278,6 +281,11 @@ func (m *textModel) add(w *textWork, row int32, text string, arena []int64) ([]i
 	case "error":
 		return arena, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("the text has %d tokens, and the model takes at most %d", len(ids), m.maxLength)}
 	case "window":
+		// A window brings at least this many tokens of its own: two of it are special ones.
+		if n := len(ids) / max(1, m.maxLength-2-m.stride) * m.maxLength; n > MaxWindowTokens {
+			return arena, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("the text has %d tokens, and its windows, which overlap by %d, some %d; at most %d are taken: a smaller stride makes fewer",
+				len(ids), m.stride, n, MaxWindowTokens)}
+		}
 		for _, e := range m.tok.Windows(text, m.maxLength, m.stride) {
 			w.rows, w.items = append(w.rows, row), append(w.items, tokens{e.IDs, e.TypeIDs})
 		}
