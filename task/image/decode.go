@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
 	"io"
 	"net/http"
@@ -22,7 +21,7 @@ type format struct {
 
 // formats are tried in order.
 var formats = []format{
-	{"\xff\xd8\xff", withReader(jpeg.DecodeConfig), decodeJPEG, exifOfJPEG},
+	{"\xff\xd8\xff", configOfJPEG, decodeJPEG, exifOfJPEG},
 	{"\x89PNG\r\n\x1a\n", withReader(png.DecodeConfig), decodePNG, exifOfPNG},
 	{"GIF8", configOfGIF, decodeGIF, nil},
 	{"BM", configOfBMP, decodeBMP, nil},

@@ -1,37 +1,5 @@
 package image
 
-import (
-	"bytes"
-	"image"
-	"image/jpeg"
-)
-
-// decodeJPEG decodes a JPEG. Colours that are stored at a lower resolution are spread as libjpeg does it, by a triangle filter, where
-// Go's own conversion repeats them.
-func decodeJPEG(data []byte) (*Image, error) {
-	m, err := jpeg.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	y, ok := m.(*image.YCbCr)
-	if !ok {
-		return fromGo(m)
-	}
-	return fromYCC(y), nil
-}
-
-// fromYCC spreads the colours of each row and converts it.
-func fromYCC(m *image.YCbCr) *Image {
-	width, height := m.Rect.Dx(), m.Rect.Dy()
-	out := newImage(width, height, 3)
-	s := newSpreader(m)
-	for y := range height {
-		cb, cr := s.row(y)
-		convertRow(out.Pix[y*width*3:(y+1)*width*3], m.Y[y*m.YStride:y*m.YStride+width], cb, cr)
-	}
-	return out
-}
-
 // Coefficients of libjpeg's conversion, in 16 bits behind the point.
 const (
 	crToR = 91881
@@ -63,72 +31,57 @@ func clamp(v int32) uint8 {
 	return uint8(v)
 }
 
-// spreader gives rows of colour at full resolution.
+// spreader gives rows of a component at full resolution.
 type spreader struct {
-	m             *image.YCbCr
-	across, down  int // by how much colours are coarser
-	width, height int // of the colour planes, as far as they hold picture
-	cb, cr        []uint8
-	sums          []int32
+	c            *component
+	across, down int // by how much the component is coarser
+	out          []uint8
+	sums         []int32
 }
 
-func newSpreader(m *image.YCbCr) *spreader {
-	s := &spreader{m: m, across: 1, down: 1}
-	switch m.SubsampleRatio {
-	case image.YCbCrSubsampleRatio422:
-		s.across = 2
-	case image.YCbCrSubsampleRatio420:
-		s.across, s.down = 2, 2
-	case image.YCbCrSubsampleRatio440:
-		s.down = 2
-	case image.YCbCrSubsampleRatio411:
-		s.across = 4
-	case image.YCbCrSubsampleRatio410:
-		s.across, s.down = 4, 2
+func newSpreader(c *component, across, down int) *spreader {
+	s := &spreader{c: c, across: across, down: down}
+	if across > 1 || down > 1 {
+		s.out, s.sums = make([]uint8, c.width*across), make([]int32, c.width)
 	}
-	s.width, s.height = (m.Rect.Dx()+s.across-1)/s.across, (m.Rect.Dy()+s.down-1)/s.down
-	s.cb, s.cr = make([]uint8, s.width*s.across), make([]uint8, s.width*s.across)
-	s.sums = make([]int32, s.width)
 	return s
 }
 
-// row returns the colours of a row of pixels, valid until the next call.
-func (s *spreader) row(y int) (cb, cr []uint8) {
-	at := y / s.down * s.m.CStride
-	if s.across == 1 && s.down == 1 {
-		return s.m.Cb[at : at+s.width], s.m.Cr[at : at+s.width]
-	}
-	s.spread(s.cb, s.m.Cb, y)
-	s.spread(s.cr, s.m.Cr, y)
-	return s.cb, s.cr
-}
-
-func (s *spreader) spread(out, plane []uint8, y int) {
-	near := plane[y/s.down*s.m.CStride:][:s.width]
-	other := near
-	if s.down == 2 { // the nearest other row of colours: above for an upper pixel, below for a lower
-		row := y/2 - 1 + y%2*2
-		row = min(max(row, 0), s.height-1)
-		other = plane[row*s.m.CStride:][:s.width]
-	}
+// row returns a row of pixels, valid until the next call. What is coarser by two is spread by a triangle filter, the rest repeated.
+func (s *spreader) row(y int) []uint8 {
+	near := s.samples(y / s.down)
 	const least = 2 // narrower planes are not filtered across
 	switch {
-	case s.across == 2 && s.width <= least, s.across == 4:
-		for x := range out {
-			out[x] = near[x/s.across]
-		}
-	case s.across == 2 && s.down == 1:
-		spreadAcross(out, near)
-	case s.across == 2:
+	case s.across == 1 && s.down == 1:
+		return near
+	case s.across == 1 && s.down == 2:
+		spreadDown(s.out, near, s.other(y), int32(1+y%2))
+	case s.across == 2 && s.down == 1 && s.c.width > least:
+		spreadAcross(s.out, near)
+	case s.across == 2 && s.down == 2 && s.c.width > least:
+		other := s.other(y)
 		for x := range s.sums {
 			s.sums[x] = int32(near[x])*3 + int32(other[x])
 		}
-		spreadSums(out, s.sums)
-	default: // 4:4:0
-		bias := int32(1 + y%2)
-		for x := range out {
-			out[x] = uint8((int32(near[x])*3 + int32(other[x]) + bias) >> 2)
+		spreadSums(s.out, s.sums)
+	default:
+		for x := range s.out {
+			s.out[x] = near[x/s.across]
 		}
+	}
+	return s.out
+}
+
+func (s *spreader) samples(row int) []uint8 { return s.c.samples[row*s.c.stride:][:s.c.width] }
+
+// other returns the nearest other row of samples: that above for the upper of two pixels, that below for the lower.
+func (s *spreader) other(y int) []uint8 {
+	return s.samples(min(max(y/2-1+y%2*2, 0), s.c.height-1))
+}
+
+func spreadDown(out, near, other []uint8, bias int32) {
+	for x := range out {
+		out[x] = uint8((int32(near[x])*3 + int32(other[x]) + bias) >> 2)
 	}
 }
 
