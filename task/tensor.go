@@ -101,6 +101,9 @@ func (m *tensorModel) addInput(in *model.ValueInfo, columns, names []string) err
 	}
 	f.at = slices.IndexFunc(m.graph.Inputs, func(v model.ValueInfo) bool { return v.Name == in.Name })
 	if m.chunk != nil && m.chunk.input == f.at {
+		if slices.ContainsFunc(f.item[:min(m.chunk.axis, len(f.item))], func(n int64) bool { return n != 1 }) {
+			return &catalog.Problem{Key: "chunk", Code: diag.BadValue, Text: fmt.Sprintf("the input %q is %s: it can be cut along its first axis besides the batch alone, and those of length 1 before it", in.Name, in)}
+		}
 		f.item = slices.Clone(f.item)
 		f.item[m.chunk.axis] = m.chunk.size
 		if m.context != nil && m.context.input == f.at && m.context.axis == m.chunk.axis && in.Shape[m.chunk.axis+1] > 0 {
