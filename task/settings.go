@@ -68,6 +68,14 @@ func settingsOf(config map[string]any) (Settings, error) {
 	s.Session.NoArena = config["arena"] == false
 	s.Session.Fallback = config["fallback"] == "cpu"
 	s.Session.Config = texts(config["session_config"])
+	for key, value := range s.Session.Config { // the library takes only 1 for true, and anything else for false
+		switch value {
+		case "true":
+			s.Session.Config[key] = "1"
+		case "false":
+			s.Session.Config[key] = "0"
+		}
+	}
 	provider, _ := config["provider"].(string)
 	switch device, _ := config["device"].(string); device {
 	case "", "CPU", "cpu":

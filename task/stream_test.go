@@ -321,3 +321,14 @@ func TestManyWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionConfig: true is what the library calls 1; it takes the text "true" for false.
+func TestSessionConfig(t *testing.T) {
+	p, err := task.Open("text-classification", "testdata/text/bert", map[string]any{"session_config": map[string]any{"a": true, "b": false, "c": int64(2), "d": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.Settings.Session.Config); got != "map[a:1 b:0 c:2 d:x]" {
+		t.Error(got)
+	}
+}
