@@ -8,6 +8,7 @@ of transformers, those in NumPy and Pillow, make of some images: the sums of the
 """
 
 import hashlib
+import io
 import json
 import pathlib
 import struct
@@ -46,6 +47,11 @@ def images():
         yield f"jpeg-odd-{name}.jpg", rgb, {"quality": 85, "subsampling": subsampling}
     yield "jpeg-411.jpg", wide, {"quality": 90, "subsampling": "4:1:1"}
     yield "jpeg-progressive.jpg", rgb, {"quality": 80, "progressive": True}
+    yield "jpeg-restart.jpg", wide, {"quality": 80, "restart_marker_blocks": 3}
+    yield "jpeg-restart-progressive.jpg", wide, {"quality": 80, "restart_marker_blocks": 5, "progressive": True, "subsampling": 1}
+    yield "jpeg-rgb.jpg", wide, {"quality": 80, "keep_rgb": True}
+    yield "jpeg-noise.jpg", Image.fromarray(bytes_of.integers(0, 256, (24, 24, 3)).astype(np.uint8)), {"quality": 100}
+    yield "jpeg-coarse.jpg", Image.fromarray(bytes_of.integers(0, 256, (24, 24, 3)).astype(np.uint8)), {"quality": 2}
     yield "jpeg-grey.jpg", rgb.convert("L"), {"quality": 90}
     yield "jpeg-cmyk.jpg", rgb.convert("CMYK"), {"quality": 90}
     yield "jpeg-1x1.jpg", Image.fromarray(smooth(1, 1)), {}
@@ -128,8 +134,41 @@ def gif(place=(0, 0, 20, 15), shared=True, own=False, transparent=None, backgrou
     return out + b"\x03" + blocks + b"\0;"
 
 
+def jpeg(sampling=None, transform=None, size=(32, 32), mode="RGB", **options):
+    """A JPEG with another sampling or Adobe's transform than it was written for: Pillow writes few of them. The picture is scrambled."""
+    out = io.BytesIO()
+    Image.fromarray(smooth(*size)).convert(mode).save(out, "JPEG", quality=90, **options)
+    data = bytearray(out.getvalue())
+    if sampling:
+        data[data.index(b"\xff\xc0") + 11] = sampling
+    if transform is not None:
+        data[data.index(b"Adobe\0") + 11] = transform
+    return bytes(data)
+
+
+def three_scans():
+    """A JPEG of three scans, each of a whole plane."""
+    out = []
+    for plane in range(3):
+        whole = jpeg(size=(21, 13), mode="L")
+        header, table, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xc4"), whole.index(b"\xff\xda")
+        if plane == 0:
+            frame = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 13, 21) + b"\3\1\x11\0\2\x11\0\3\x11\0"
+            out += [whole[:header], frame, whole[table:scan]]
+        body = bytearray(whole[scan:-2])
+        body[5] = plane + 1
+        out.append(bytes(body))
+    return b"".join(out) + b"\xff\xd9"
+
+
 def files():
     """Files as Pillow writes none, byte by byte."""
+    yield "jpeg-440.jpg", jpeg(0x12, subsampling=1)
+    yield "jpeg-441.jpg", jpeg(0x14, subsampling=2)
+    yield "jpeg-41.jpg", jpeg(0x41, subsampling=2)
+    yield "jpeg-ycck.jpg", jpeg(transform=2, mode="CMYK")
+    yield "jpeg-ycck-420.jpg", jpeg(transform=2, mode="CMYK", subsampling=2, size=(37, 21))
+    yield "jpeg-three-scans.jpg", three_scans()
     for depth, kind, channels in [(2, 0, 1), (4, 0, 1), (16, 0, 1), (8, 2, 3), (16, 2, 3), (8, 4, 2), (16, 4, 2), (8, 6, 4), (16, 6, 4)]:
         yield f"png-raw-{depth}-{kind}.png", png(depth, kind, channels)
         yield f"png-interlaced-{depth}-{kind}.png", png(depth, kind, channels, interlaced=True)

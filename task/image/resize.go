@@ -206,15 +206,22 @@ func (m *Image) across(w *weights, width, from, to int) *Image {
 }
 
 func acrossRGB(in, row []uint8, w *weights) {
-	for x := range w.first {
+	for x, first := range w.first {
 		r, g, b := int32(half), int32(half), int32(half)
-		pixels := in[w.first[x]*3 : (w.first[x]+w.count[x])*3]
-		for _, k := range w.k[x*w.size : x*w.size+w.count[x]] {
-			p := pixels[:3:3]
+		count := w.count[x]
+		ks, p := w.k[x*w.size:x*w.size+count], in[first*3:(first+count)*3]
+		for len(ks) >= 2 && len(p) >= 6 { // two pixels at once, without a check for each
+			k0, k1 := ks[0], ks[1]
+			r += int32(p[0])*k0 + int32(p[3])*k1
+			g += int32(p[1])*k0 + int32(p[4])*k1
+			b += int32(p[2])*k0 + int32(p[5])*k1
+			ks, p = ks[2:], p[6:]
+		}
+		if len(ks) > 0 && len(p) >= 3 {
+			k := ks[0]
 			r += int32(p[0]) * k
 			g += int32(p[1]) * k
 			b += int32(p[2]) * k
-			pixels = pixels[3:]
 		}
 		out := row[x*3 : x*3+3 : x*3+3]
 		out[0], out[1], out[2] = clip(r), clip(g), clip(b)
@@ -230,17 +237,25 @@ func (m *Image) down(w *weights, height, offset int) *Image {
 		for i := range sums {
 			sums[i] = half
 		}
-		for i, k := range w.k[y*w.size : y*w.size+w.count[y]] {
-			at := (w.first[y] - offset + i) * stride
-			in := m.Pix[at : at+stride]
-			for x, p := range in {
-				sums[x] += int32(p) * k
-			}
+		ks, rows := w.k[y*w.size:y*w.size+w.count[y]], m.Pix[(w.first[y]-offset)*stride:]
+		for ; len(ks) >= 2; ks, rows = ks[2:], rows[2*stride:] {
+			addTwo(sums, rows[:stride], rows[stride:2*stride], ks[0], ks[1])
+		}
+		if len(ks) > 0 {
+			addTwo(sums, rows[:stride], rows[:stride], ks[0], 0)
 		}
 		row := out.Pix[y*stride : (y+1)*stride]
-		for x, s := range sums {
+		for x, s := range sums[:len(row)] {
 			row[x] = clip(s)
 		}
 	}
 	return out
+}
+
+// addTwo adds two rows to sums, each times its weight: one by one, sums would be read and written twice.
+func addTwo(sums []int32, a, b []uint8, weightOfA, weightOfB int32) {
+	a, b = a[:len(sums)], b[:len(sums)]
+	for x := range sums {
+		sums[x] += int32(a[x])*weightOfA + int32(b[x])*weightOfB
+	}
 }

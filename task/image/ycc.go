@@ -13,11 +13,16 @@ const (
 func convertRow(out, ys, cb, cr []uint8) {
 	cb, cr = cb[:len(ys)], cr[:len(ys)]
 	for x, v := range ys {
+		if len(out) < 3 {
+			break
+		}
 		y, b, r := int32(v), int32(cb[x])-128, int32(cr[x])-128
-		p := out[x*3 : x*3+3 : x*3+3]
-		p[0] = clamp(y + (crToR*r+round)>>point)
-		p[1] = clamp(y + (-cbToG*b-crToG*r+round)>>point)
-		p[2] = clamp(y + (cbToB*b+round)>>point)
+		red, green, blue := y+(crToR*r+round)>>point, y+(-cbToG*b-crToG*r+round)>>point, y+(cbToB*b+round)>>point
+		if uint32(red|green|blue) > 255 {
+			red, green, blue = int32(clamp(red)), int32(clamp(green)), int32(clamp(blue))
+		}
+		out[0], out[1], out[2] = uint8(red), uint8(green), uint8(blue)
+		out = out[3:]
 	}
 }
 
@@ -36,13 +41,12 @@ type spreader struct {
 	c            *component
 	across, down int // by how much the component is coarser
 	out          []uint8
-	sums         []int32
 }
 
 func newSpreader(c *component, across, down int) *spreader {
 	s := &spreader{c: c, across: across, down: down}
 	if across > 1 || down > 1 {
-		s.out, s.sums = make([]uint8, c.width*across), make([]int32, c.width)
+		s.out = make([]uint8, c.width*across)
 	}
 	return s
 }
@@ -59,11 +63,7 @@ func (s *spreader) row(y int) []uint8 {
 	case s.across == 2 && s.down == 1 && s.c.width > least:
 		spreadAcross(s.out, near)
 	case s.across == 2 && s.down == 2 && s.c.width > least:
-		other := s.other(y)
-		for x := range s.sums {
-			s.sums[x] = int32(near[x])*3 + int32(other[x])
-		}
-		spreadSums(s.out, s.sums)
+		spreadBoth(s.out, near, s.other(y))
 	default:
 		for x := range s.out {
 			s.out[x] = near[x/s.across]
@@ -96,13 +96,19 @@ func spreadAcross(out, in []uint8) {
 	out[0], out[2*last+1] = in[0], in[last]
 }
 
-// spreadSums doubles a row of sums of two rows, weighted 3 to 1.
-func spreadSums(out []uint8, sums []int32) {
-	last := len(sums) - 1
-	for x := 1; x < last; x++ {
-		c := sums[x] * 3
-		out[2*x], out[2*x+1] = uint8((c+sums[x-1]+8)>>4), uint8((c+sums[x+1]+7)>>4)
+// spreadBoth doubles a row that is weighted 3 to 1 with another.
+func spreadBoth(out, near, other []uint8) {
+	other = other[:len(near)]
+	left := int32(near[0])*3 + int32(other[0])
+	out[0] = uint8((left*4 + 8) >> 4)
+	pairs := out[1:] // what lies between two samples: the right of one, the left of the next
+	for i, v := range near {
+		if i == 0 || len(pairs) < 2 {
+			continue
+		}
+		right := int32(v)*3 + int32(other[i])
+		pairs[0], pairs[1] = uint8((left*3+right+7)>>4), uint8((right*3+left+8)>>4)
+		pairs, left = pairs[2:], right
 	}
-	out[0], out[1] = uint8((sums[0]*4+8)>>4), uint8((sums[0]*3+sums[1]+7)>>4)
-	out[2*last], out[2*last+1] = uint8((sums[last]*3+sums[last-1]+8)>>4), uint8((sums[last]*4+7)>>4)
+	out[len(out)-1] = uint8((left*4 + 7) >> 4)
 }
