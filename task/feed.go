@@ -72,6 +72,9 @@ func (f *feed) shape(rows *Rows, i int) ([]int64, error) {
 		return nil, nil
 	}
 	nested := nesting(v, i)
+	if !regular(v, i, nested) {
+		return nil, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("input %s: wanted lists of equal length within each other, as %s, found lists of several lengths", f.info.Name, f.info)}
+	}
 	n := infer.Elements(nested)
 	if want, fixed := f.count(); fixed {
 		if n != want {
@@ -144,6 +147,44 @@ func (f *feed) count() (int64, bool) {
 	}
 	n := infer.Elements(f.item)
 	return n, n >= 0
+}
+
+// regular reports whether all lists of a value have the lengths of the first ones.
+func regular(v *column.Vector, i int, shape []int64) bool {
+	switch {
+	case v.Type.Kind == column.Any:
+		return boxedRegular(v.Value(i), shape)
+	case v.Type.Kind != column.List:
+		return len(shape) == 0
+	case len(shape) == 0 || v.IsNull(i) || int64(v.Offsets[i+1]-v.Offsets[i]) != shape[0]:
+		return len(shape) == 0 && v.IsNull(i)
+	}
+	child := v.Children[0]
+	if child.Type.Kind != column.List && child.Type.Kind != column.Any {
+		return true
+	}
+	for k := v.Offsets[i]; k < v.Offsets[i+1]; k++ {
+		if !regular(child, int(k), shape[1:]) {
+			return false
+		}
+	}
+	return true
+}
+
+func boxedRegular(v column.Value, shape []int64) bool {
+	list, ok := v.(*column.ListValue)
+	if !ok || len(shape) == 0 {
+		return !ok && len(shape) == 0
+	}
+	if int64(len(list.Elems)) != shape[0] {
+		return false
+	}
+	for _, e := range list.Elems {
+		if !boxedRegular(e, shape[1:]) {
+			return false
+		}
+	}
+	return true
 }
 
 // nesting returns the lengths of a nested list, by its first elements.

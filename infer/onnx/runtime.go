@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -50,6 +51,10 @@ func load(c Config) (*api, error) {
 			return nil, fmt.Errorf("a process can have one ONNX Runtime: %s is loaded, so %s cannot be", loaded.path, c.Path)
 		}
 		return loaded.api, nil
+	}
+	// What a machine runs is nobody's business: without this the library reports it to its maker.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return nil, err
 	}
 	for _, path := range c.Preload {
 		if _, err := open(path); err != nil {
