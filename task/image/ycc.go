@@ -10,6 +10,7 @@ const (
 	round = 1 << (point - 1)
 )
 
+// convertRow makes colours of brightness and two differences.
 func convertRow(out, ys, cb, cr []uint8) {
 	cb, cr = cb[:len(ys)], cr[:len(ys)]
 	for x, v := range ys {
