@@ -26,9 +26,7 @@ type textModel struct {
 	long      string
 	stride    int
 	padID     int64
-	padType   int64
 	padLeft   bool
-	multiple  int // lengths are padded to multiples of it
 	buffers   sync.Pool
 }
 
@@ -308,9 +306,6 @@ func (m *textModel) run(ctx context.Context, session infer.Session, w *textWork,
 	for _, item := range items {
 		length = max(length, len(w.items[item].ids))
 	}
-	if m.multiple > 1 {
-		length = (length + m.multiple - 1) / m.multiple * m.multiple
-	}
 	buffers, _ := m.buffers.Get().(*tensors)
 	if buffers == nil {
 		buffers = &tensors{data: make([][]int64, len(m.inputs)), narrow: make([][]int32, len(m.inputs))}
@@ -351,8 +346,6 @@ func (m *textModel) appendItem(data []int64, what string, item tokens, length in
 			switch what {
 			case "ids":
 				data = append(data, m.padID)
-			case "types":
-				data = append(data, m.padType)
 			default:
 				data = append(data, 0)
 			}
