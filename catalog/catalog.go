@@ -90,6 +90,7 @@ type Outputs struct {
 	Names  []string
 	Refs   []plan.Ref
 	Errors []plan.Ref
+	Late   *plan.Ref // the output "late", of transforms that group; nil: none. It is read by that name alone
 }
 
 // Main returns outputs that are one main port, with the error ports of those of the nodes that can fail.
@@ -98,6 +99,9 @@ func Main(ref plan.Ref, nodes ...*plan.Node) Outputs {
 	for _, n := range nodes {
 		if e, ok := n.Errors(); ok && !cannotFail(n) {
 			out.Errors = append(out.Errors, e)
+		}
+		if late, ok := n.Late(); ok {
+			out.Late = &late
 		}
 	}
 	return out
@@ -167,7 +171,8 @@ type Noter interface {
 // Decoder turns morsels into batches.
 type Decoder interface {
 	// Decode passes the rows of m on. Batches hold at most out.BatchRows() rows, are valid until the call returns, and
-	// have Rows and Origin.Line set up where rows have places. Errors of out are returned as they are.
+	// have Rows and Origin.Line set up where rows have places. Rows whose source knows their event time have it in Times. Errors of out are
+	// returned as they are.
 	Decode(ctx context.Context, m *Morsel, out Out) error
 }
 
@@ -190,11 +195,15 @@ type BadRecord struct {
 
 // Morsel is a piece of a source that one worker decodes.
 type Morsel struct {
-	Seq  int64  // counted from 0, set by the engine
+	Seq  int64  // counted from 0, set by the engine; of a Resumable by the reader: rising, and the same each time it is read
 	File string // "" where there is none
 	Line int64  // line of the first byte of Data, from 1; 0: no lines
 	Data []byte // whole records
 	Part any    // what else the decoder needs (a row group's number, …)
+
+	// Of a Resumable:
+	Partition string // what Position is of; "" where there is one alone. Watermarks are made by partition
+	Position  string // where to go on after this morsel
 }
 
 // Sink is a bound sink.
@@ -257,6 +266,10 @@ type Connector struct {
 type SinkEnv struct {
 	Log  func(level, text string) // for LogForTesting
 	Name string                   // of the transform
+	// Of a stream:
+	Stream bool
+	Job    string // names the pipeline: transactions and the like derive from it
+	Dir    string // a folder for what the sink must keep itself; it may not be there yet
 }
 
 // Problem is an error about one key of a connector's configuration. Lowering shows it at that key.

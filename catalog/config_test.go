@@ -232,6 +232,9 @@ func TestParseWindowing(t *testing.T) {
 		{`{"type": "fixed", "size": "10s", "offset": "23s"}`, "fixed(10s offset 3s)"},
 		{`{"type": "sliding", "size": "1m", "period": "10s"}`, "sliding(1m every 10s)"},
 		{`{"type": "sessions", "gap": "1.5h"}`, "sessions(90m)"},
+		{`{"type": "fixed", "size": "10s", "allowed_lateness": "1m", "accumulation": "accumulating", "trigger": {"early": {"delay": "1s"}, "late": {"count": 5}}}`,
+			"fixed(10s), lateness 1m, early after 1s, late after 5 rows, accumulating"},
+		{`{"type": "global", "trigger": {"count": 3, "delay": 2}}`, "global, early after 3 rows, early after 2s"},
 		{`"{\"type\": \"fixed\", \"size\": \"250ms\"}"`, "fixed(250ms)"},
 	}
 	for _, tt := range tests {
@@ -263,7 +266,11 @@ func TestParseWindowingProblems(t *testing.T) {
 		{`{"type": "fixed", "size": 1e300}`, `1:27: "size": the duration 1e+300 is too long [LT0502] ` + hint},
 		{`{"type": "sliding", "size": "30d", "period": "1ms"}`, `1:46: each row would be in 2592000000 windows, at most 100000 are allowed [LT0501] (Make the period longer.)`},
 		{`{"type": "sliding", "size": "1s", "period": "2s"}`, `1:45: warning: the period is longer than the size: rows between two windows are in none and are dropped [LT0501]`},
-		{`{"type": "global", "trigger": "x"}`, `1:20: "trigger" of a windowing cannot be given yet: it comes with unbounded sources [LT0110] (Leave it out: in bounded input nothing is late, and every window gives one result.)`},
+		{`{"type": "global", "trigger": "x"}`, `1:31: wanted a trigger, as {early: {delay: 1s}}, found a string [LT0501]`},
+		{`{"type": "global", "trigger": {"delai": 1}}`, `1:32: a trigger of the global window has no key "delai" [LT0103] (It has delay and count.)`},
+		{`{"type": "fixed", "size": 1, "accumulation": "all"}`, `1:46: no accumulation is named "all" [LT0501] (Known modes: accumulating, discarding.)`},
+		{`{"type": "fixed", "size": 1, "accumulation_mode": "discarding"}`, `1:30: "accumulation_mode" of a windowing cannot be given [LT0110] (It is called "accumulation" here.)`},
+		{`{"type": "fixed", "size": 1, "trigger": {"late": {"count": 0}}}`, `1:60: wanted a whole number of at least 1 for "count", found 0 [LT0501]`},
 		{`"fixed"`, `1:1: a windowing that is a string must be JSON, found "fixed" [LT0501] (Write it without quotes, as a map: {type: fixed, size: 10s}.)`},
 		{`3`, `1:1: wanted a windowing, as {type: fixed, size: 10s}, found a number [LT0501]`},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/expr"
 	"github.com/leat-project/leat/plan"
 )
 
@@ -19,6 +20,8 @@ type SourceSpec struct {
 	Source  string
 	Fields  []Field
 	Example string
+	// Stream says that the source may be Endless: it then takes StreamFields, too.
+	Stream bool
 	// Open binds a configuration: it finds files and checks values, and reads no data. It is called when a
 	// pipeline is checked and again by the engine, so it must not change anything. A *Problem (or several, by
 	// errors.Join) is shown at the place of its key.
@@ -47,11 +50,16 @@ type SinkSpec struct {
 // AddSource registers a reading connector. It panics as AddTransform does.
 func AddSource(spec SourceSpec) *Transform {
 	AddConnector(Connector{Name: spec.Name, Source: spec.Open})
-	return AddTransform(Transform{
+	t := Transform{
 		Name: spec.Name, Summary: spec.Summary, Doc: spec.Doc, Source: spec.Source, Example: spec.Example,
 		Fields: spec.Fields, Inputs: NoInput, Errors: true,
 		Lower: func(l *Lowering) Outputs { return lowerSource(l, spec) },
-	})
+	}
+	if spec.Stream {
+		t.Fields = append(append([]Field{}, spec.Fields...), StreamFields()...)
+		t.Languages = []string{"generic", "python"} // of "timestamp"
+	}
+	return AddTransform(t)
 }
 
 // AddSink registers a writing connector. It panics as AddTransform does.
@@ -75,7 +83,12 @@ func lowerSource(l *Lowering, spec SourceSpec) Outputs {
 	if !ok {
 		return Outputs{}
 	}
-	source, err := spec.Open(config)
+	open, err := Resolve(config)
+	if err != nil {
+		l.report(err)
+		return Outputs{}
+	}
+	source, err := spec.Open(open)
 	if err != nil {
 		l.report(err)
 		return Outputs{}
@@ -85,8 +98,49 @@ func lowerSource(l *Lowering, spec SourceSpec) Outputs {
 		l.report(err)
 		return Outputs{}
 	}
-	n := l.Builder.Source(spec.Name, config, schema)
-	return Main(n.Main(), n)
+	endless, _ := source.(Endless)
+	n := l.Builder.Source(spec.Name, config, schema, endless != nil && endless.Unbounded())
+	if !spec.Stream {
+		return Main(n.Main(), n)
+	}
+	return l.timed(n)
+}
+
+// timed gives the rows of a source the event time and the watermark that its configuration says.
+func (l *Lowering) timed(n *plan.Node) Outputs {
+	out := Main(n.Main(), n)
+	w, ok := l.Watermark(l.Config.Get("watermark"), n.Main())
+	given := l.Config.Get("timestamp")
+	if !ok || w == nil && (given == nil || given.Data == nil) {
+		return out
+	}
+	var time *expr.Expr
+	if given != nil && given.Data != nil {
+		if time = l.Timestamp(given, n.Main()); time == nil {
+			return Outputs{}
+		}
+		if w == nil {
+			w = &plan.Watermark{Idle: plan.DefaultIdle}
+		}
+	}
+	at := l.Builder.AssignTime(n.Main(), time, w)
+	out = Main(at.Main(), at)
+	out.Errors = append(out.Errors, Main(n.Main(), n).Errors...)
+	return out
+}
+
+// Timestamp reads an expression for the event time of rows; nil after a problem.
+func (l *Lowering) Timestamp(v *Value, rows plan.Ref) *expr.Expr {
+	time := l.Expr(v, l.Builder.Plan.Port(rows).Schema)
+	if time == nil {
+		return nil
+	}
+	switch time.Type.Kind {
+	case column.Int, column.Float, column.String, column.Time, column.Any, column.Null:
+		return time
+	}
+	l.Problems.Errorf(v.Place, diag.TypeMismatch, "wanted seconds, an RFC 3339 string or a timestamp, found %s", time.Type)
+	return nil
 }
 
 func lowerSink(l *Lowering, spec SinkSpec) Outputs {
@@ -94,7 +148,12 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 	if !ok {
 		return Outputs{}
 	}
-	sink, err := spec.Open(config, &SinkEnv{Name: l.Name, Log: func(string, string) {}})
+	open, err := Resolve(config)
+	if err != nil {
+		l.report(err)
+		return Outputs{}
+	}
+	sink, err := spec.Open(open, &SinkEnv{Name: l.Name, Log: func(string, string) {}})
 	if err != nil {
 		l.report(err)
 		return Outputs{}

@@ -35,8 +35,14 @@ var windowKeys = map[string][]string{
 
 var windowTypes = []string{"global", "fixed", "sliding", "sessions"}
 
-// streamKeys are keys of Beam's model that bounded input has no use for.
-var streamKeys = []string{"trigger", "allowed_lateness", "accumulation", "accumulation_mode", "timestamp_combiner"}
+// streamKeys are those that every type has, and that bounded input has no use for.
+var streamKeys = []string{"allowed_lateness", "accumulation", "trigger"}
+
+// missingKeys are keys of Beam's model that are not there.
+var missingKeys = map[string]string{
+	"accumulation_mode":  "It is called \"accumulation\" here.",
+	"timestamp_combiner": "Rows of a window have its end less 1 ms as their time.",
+}
 
 // ParseWindowing returns the windowing that v describes: {type: global}, {type: fixed, size, offset},
 // {type: sliding, size, period, offset} or {type: sessions, gap}, or a string of JSON that says so. It adds every
@@ -95,7 +101,73 @@ func (p *windowParser) parse() plan.Windowing {
 	case "sessions":
 		w = plan.Windowing{Kind: plan.Sessions, Gap: p.length("gap", true)}
 	}
+	p.panes(&w)
 	return w
+}
+
+// panes reads the keys that say when windows fire in unbounded input.
+func (p *windowParser) panes(w *plan.Windowing) {
+	if w.Lateness = p.length("allowed_lateness", false); w.Lateness < 0 {
+		p.fail(p.v.Get("allowed_lateness").Place, diag.BadDuration, `"allowed_lateness" must not be negative`)
+	}
+	if v := p.v.Get("accumulation"); v != nil && v.Data != nil {
+		switch v.Text() {
+		case "accumulating":
+			w.Accumulating = true
+		case "discarding":
+		default:
+			p.fail(v.Place, diag.BadWindowing, "no accumulation is named %q", scalarText(v)).Hint = diag.DidYouMean(v.Text(), "modes", []string{"accumulating", "discarding"})
+		}
+	}
+	v := p.v.Get("trigger")
+	switch {
+	case v == nil || v.Data == nil:
+	case !isMap(v):
+		p.fail(v.Place, diag.BadWindowing, "wanted a trigger, as {early: {delay: 1s}}, found %s", found(v))
+	case w.Kind == plan.Global:
+		w.Early = p.firing(v, "a trigger of the global window")
+	default:
+		for _, e := range v.Entries() {
+			switch e.Key {
+			case "early":
+				w.Early = p.firing(e.Value, `"early"`)
+			case "late":
+				w.Late = p.firing(e.Value, `"late"`)
+			default:
+				p.fail(e.At, diag.UnknownKey, "a trigger has no key %q", e.Key).Hint = "It has early and late, each {delay: 1s} or {count: 100}."
+			}
+		}
+	}
+}
+
+// firing reads {count, delay}.
+func (p *windowParser) firing(v *Value, owner string) (f plan.Firing) {
+	if !isMap(v) || len(v.Entries()) == 0 {
+		p.fail(v.Place, diag.BadWindowing, "wanted {delay: 1s} or {count: 100} for %s, found %s", owner, found(v))
+		return f
+	}
+	for _, e := range v.Entries() {
+		switch e.Key {
+		case "count":
+			n, ok := e.Value.Data.(int64)
+			if !ok || n < 1 {
+				p.fail(e.Value.Place, diag.BadWindowing, `wanted a whole number of at least 1 for "count", found %s`, scalarText(e.Value))
+			}
+			f.Count = n
+		case "delay":
+			ms, problem := parseLength(e.Value)
+			if problem == "" && ms <= 0 {
+				problem = "it must be longer than zero"
+			}
+			if problem != "" {
+				p.fail(e.Value.Place, diag.BadDuration, `"delay": %s`, problem).Hint = lengthHint
+			}
+			f.Delay = ms
+		default:
+			p.fail(e.At, diag.UnknownKey, "%s has no key %q", owner, e.Key).Hint = "It has delay and count."
+		}
+	}
+	return f
 }
 
 // keys reports keys that the type of windowing does not have.
@@ -104,8 +176,8 @@ func (p *windowParser) keys(typ string, known []string) {
 		switch {
 		case e.Key == "type" || slices.Contains(known, e.Key):
 		case slices.Contains(streamKeys, e.Key):
-			p.fail(e.At, diag.Unsupported, "%q of a windowing cannot be given yet: it comes with unbounded sources", e.Key).Hint =
-				"Leave it out: in bounded input nothing is late, and every window gives one result."
+		case missingKeys[e.Key] != "":
+			p.fail(e.At, diag.Unsupported, "%q of a windowing cannot be given", e.Key).Hint = missingKeys[e.Key]
 		default:
 			hint := didYouMean(e.Key, known)
 			if hint == "" && len(known) > 0 {

@@ -126,7 +126,7 @@ func (s *rows) sorted() string {
 
 func source(b *plan.Builder, config map[string]any) plan.Ref {
 	b.At = plan.Meta{Name: "Numbers", Transform: "Numbers", Place: diag.Place{File: "p.yaml", Line: 3, Col: 7}}
-	return b.Source("TestNumbers", config, numberSchema).Main()
+	return b.Source("TestNumbers", config, numberSchema, false).Main()
 }
 
 func field(name string) *expr.Expr { return expr.FieldRef(numberSchema[numberSchema.Index(name)]) }

@@ -19,6 +19,7 @@ type result struct {
 	names []string
 	refs  []plan.Ref
 	err   *plan.Ref // the error output, where error_handling names one
+	late  *plan.Ref // the output "late", of what groups
 }
 
 // lower lowers all leaves, those that others read first.
@@ -70,7 +71,7 @@ func (c *compiler) lowerLeaf(s *step) {
 			return
 		}
 	}
-	s.result.names, s.result.refs = out.Names, out.Refs
+	s.result.names, s.result.refs, s.result.late = out.Names, out.Refs, out.Late
 	if s.handling != nil && !c.handleErrors(s, out, in, from) {
 		return
 	}
@@ -228,6 +229,8 @@ func (c *compiler) port(s *step, name string, at diag.Place) (plan.Ref, bool) {
 		return out.refs[slices.Index(out.names, name)], true
 	case len(out.names) == 1 && slices.Contains(s.mainNames(), name):
 		return out.refs[0], true
+	case name == plan.LatePort && out.late != nil:
+		return *out.late, true
 	}
 	p := c.problems.Errorf(at, diag.UnknownInput, "transform %q has no output %q", s.label(), name)
 	known := slices.Clone(out.names)

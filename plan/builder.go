@@ -47,19 +47,19 @@ func (b *Builder) add(op Op, in []Ref, out ...Port) *Node {
 // step adds a node with one input whose main port is like the input but for the schema, and an errors port.
 func (b *Builder) step(op Op, in Ref, schema column.Schema) *Node {
 	from := *b.Plan.Port(in)
-	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: from.Explicit}
+	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: from.Explicit, Unbounded: from.Unbounded}
 	return b.add(op, []Ref{in}, main, b.errorsOf(in))
 }
 
 func (b *Builder) errorsOf(in Ref) Port {
 	from := b.Plan.Port(in)
-	return Port{Name: ErrorsPort, Schema: ErrorSchema(column.RowOf(from.Schema)), Window: from.Window, Explicit: from.Explicit}
+	return Port{Name: ErrorsPort, Schema: ErrorSchema(column.RowOf(from.Schema)), Window: from.Window, Explicit: from.Explicit, Unbounded: from.Unbounded}
 }
 
 // Source adds a source. Its rows are in the global window.
-func (b *Builder) Source(connector string, config map[string]any, schema column.Schema) *Node {
-	return b.add(&Source{Connector: connector, Config: config}, nil, Port{Name: MainPort, Schema: schema},
-		Port{Name: ErrorsPort, Schema: BadRecordSchema()})
+func (b *Builder) Source(connector string, config map[string]any, schema column.Schema, unbounded bool) *Node {
+	return b.add(&Source{Connector: connector, Config: config}, nil, Port{Name: MainPort, Schema: schema, Unbounded: unbounded},
+		Port{Name: ErrorsPort, Schema: BadRecordSchema(), Unbounded: unbounded})
 }
 
 // Sink adds a sink of all the inputs.
@@ -98,14 +98,14 @@ func (b *Builder) Route(in Ref, by *expr.Expr, outputs []string, unknown int) *N
 		if name == ErrorsPort {
 			name = "outputs." + name // the errors port is known by its name
 		}
-		ports = append(ports, Port{Name: name, Schema: from.Schema, Window: from.Window, Explicit: from.Explicit})
+		ports = append(ports, Port{Name: name, Schema: from.Schema, Window: from.Window, Explicit: from.Explicit, Unbounded: from.Unbounded})
 	}
 	return b.add(&Route{By: by, Outputs: outputs, Unknown: unknown}, []Ref{in}, append(ports, b.errorsOf(in))...)
 }
 
-// AssignTime adds an assignment of event times. The window is derived anew from the time.
-func (b *Builder) AssignTime(in Ref, time *expr.Expr) *Node {
-	n := b.step(&AssignTime{Time: time}, in, b.Plan.Port(in).Schema)
+// AssignTime adds an assignment of event times (nil: they stay), with a watermark (nil: it stays). The window is derived anew from the time.
+func (b *Builder) AssignTime(in Ref, time *expr.Expr, w *Watermark) *Node {
+	n := b.step(&AssignTime{Time: time, Watermark: w}, in, b.Plan.Port(in).Schema)
 	n.Out[0].Explicit = false
 	return n
 }
@@ -113,7 +113,7 @@ func (b *Builder) AssignTime(in Ref, time *expr.Expr) *Node {
 // Window adds a windowing.
 func (b *Builder) Window(in Ref, w Windowing) *Node {
 	from := b.Plan.Port(in)
-	return b.add(&Window{Windowing: w}, []Ref{in}, Port{Name: MainPort, Schema: from.Schema, Window: w})
+	return b.add(&Window{Windowing: w}, []Ref{in}, Port{Name: MainPort, Schema: from.Schema, Window: w, Unbounded: from.Unbounded})
 }
 
 // Aggregate adds a grouping by keys and window.
@@ -126,8 +126,22 @@ func (b *Builder) Aggregate(in Ref, keys []string, aggs []Agg) *Node {
 	for _, a := range aggs {
 		schema = append(schema, column.Field{Name: a.Name, Type: a.Type})
 	}
-	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: true}
-	return b.add(&Aggregate{Keys: keys, Aggs: aggs}, []Ref{in}, main)
+	main := Port{Name: MainPort, Schema: schema, Window: from.Window, Explicit: true, Unbounded: from.Unbounded}
+	return b.add(&Aggregate{Keys: keys, Aggs: aggs}, []Ref{in}, main, lateOf(from))
+}
+
+// lateOf is the port of the rows of an input that come too late.
+func lateOf(from Port) Port {
+	from.Name = LatePort
+	return from
+}
+
+// Ordered adds a function with a state over the rows of each key, whose result has that type.
+func (b *Builder) Ordered(in Ref, op *Ordered, result column.Type) *Node {
+	from := *b.Plan.Port(in)
+	n := b.step(op, in, append(append(column.Schema{}, from.Schema...), column.Field{Name: op.Tag, Type: result}))
+	n.Out = append(n.Out, lateOf(from))
+	return n
 }
 
 // Infer adds a prediction of that type for each row.
@@ -156,6 +170,7 @@ func (b *Builder) Merge(in ...Ref) Ref {
 	out.Name = MainPort
 	for _, r := range in[1:] {
 		out.Explicit = out.Explicit || b.Plan.Port(r).Explicit
+		out.Unbounded = out.Unbounded || b.Plan.Port(r).Unbounded
 	}
 	return b.add(&Merge{}, in, out).Main()
 }

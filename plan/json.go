@@ -22,7 +22,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 			out.Nodes[i].In = append(out.Nodes[i].In, refJSON{Node: in.Node, Port: p.Nodes[in.Node].Out[in.Port].Name})
 		}
 		for _, port := range n.Out {
-			out.Nodes[i].Out = append(out.Nodes[i].Out, portJSON{Name: port.Name, Schema: schemaJSON(port.Schema), Window: windowJSON(port.Window), Explicit: port.Explicit})
+			out.Nodes[i].Out = append(out.Nodes[i].Out, portJSON{Name: port.Name, Schema: schemaJSON(port.Schema), Window: windowJSON(port.Window), Explicit: port.Explicit, Unbounded: port.Unbounded})
 		}
 	}
 	return json.Marshal(out)
@@ -57,6 +57,8 @@ type portJSON struct {
 	Schema   []fieldJSON    `json:"schema"`
 	Window   map[string]any `json:"window,omitempty"`
 	Explicit bool           `json:"explicit,omitempty"`
+	// Unbounded is left out where rows end.
+	Unbounded bool `json:"unbounded,omitempty"`
 }
 
 type fieldJSON struct {
@@ -95,17 +97,30 @@ func exprJSON(e *expr.Expr) map[string]any {
 	return map[string]any{"text": exprText(e), "type": typeJSON(e.Type)}
 }
 
-// windowJSON is nil for the global window.
+// windowJSON is nil for the global window without more.
 func windowJSON(w Windowing) map[string]any {
+	if w == (Windowing{}) {
+		return nil
+	}
+	out := map[string]any{"type": "global"}
 	switch w.Kind {
 	case Fixed:
-		return map[string]any{"type": "fixed", "size_ms": w.Size, "offset_ms": w.Offset}
+		out = map[string]any{"type": "fixed", "size_ms": w.Size, "offset_ms": w.Offset}
 	case Sliding:
-		return map[string]any{"type": "sliding", "size_ms": w.Size, "period_ms": w.Period, "offset_ms": w.Offset}
+		out = map[string]any{"type": "sliding", "size_ms": w.Size, "period_ms": w.Period, "offset_ms": w.Offset}
 	case Sessions:
-		return map[string]any{"type": "sessions", "gap_ms": w.Gap}
+		out = map[string]any{"type": "sessions", "gap_ms": w.Gap}
 	}
-	return nil
+	for key, ms := range map[string]int64{"lateness_ms": w.Lateness, "early_count": w.Early.Count, "early_delay_ms": w.Early.Delay,
+		"late_count": w.Late.Count, "late_delay_ms": w.Late.Delay} {
+		if ms > 0 {
+			out[key] = ms
+		}
+	}
+	if w.Accumulating {
+		out["accumulating"] = true
+	}
+	return out
 }
 
 // opJSON is what a node does, by the names of the op's fields.
@@ -129,7 +144,20 @@ func opJSON(n *Node) map[string]any {
 	case *Route:
 		return map[string]any{"by": exprJSON(op.By), "outputs": op.Outputs, "unknown": op.Unknown}
 	case *AssignTime:
-		return map[string]any{"time": exprJSON(op.Time)}
+		out := map[string]any{}
+		if op.Time != nil {
+			out["time"] = exprJSON(op.Time)
+		}
+		if w := op.Watermark; w != nil {
+			out["watermark"] = map[string]any{"disorder_ms": w.Disorder, "per": w.Per, "idle_ms": w.Idle, "future_ms": w.Future}
+		}
+		return out
+	case *Ordered:
+		args := make([]any, len(op.Args))
+		for i, e := range op.Args {
+			args[i] = exprJSON(e)
+		}
+		return map[string]any{"fn": op.Fn, "config": configJSON(op.Config), "keys": op.Keys, "args": args, "tag": op.Tag}
 	case *Window:
 		return map[string]any{"windowing": windowJSON(op.Windowing)}
 	case *Aggregate:

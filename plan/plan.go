@@ -45,12 +45,15 @@ type Port struct {
 	// Explicit says that each row carries its own window (after Aggregate); else it follows from the event
 	// time and Window.
 	Explicit bool
+	// Unbounded says that the rows do not end by themselves.
+	Unbounded bool
 }
 
-// MainPort and ErrorsPort are the usual names of ports.
+// The usual names of ports.
 const (
 	MainPort   = "output"
 	ErrorsPort = "errors"
+	LatePort   = "late" // rows that came after their window had closed; dropped and counted where nothing reads it
 )
 
 // Op is what a node does: one of the types below.
@@ -94,17 +97,18 @@ type (
 		Outputs []string
 		Unknown int
 	}
-	// AssignTime sets the event time: Time is in seconds (int or float), an RFC 3339 string, or a timestamp. Windows
-	// follow the new time. Ports: main, errors.
+	// AssignTime sets the event time: Time is in seconds (int or float), an RFC 3339 string, or a timestamp; nil: it stays. Windows
+	// follow the new time. With Watermark the watermark of unbounded input is made anew from the new times. Ports: main, errors.
 	AssignTime struct {
-		Time *expr.Expr
+		Time      *expr.Expr
+		Watermark *Watermark
 	}
 	// Window sets the windowing of the rows after it. Ports: main.
 	Window struct {
 		Windowing Windowing
 	}
 	// Aggregate groups by Keys and window, and computes Aggs. The main port's schema is the keys, then the
-	// aggregates. A row's time is the end of its window less 1 ms. Ports: main, errors (none for Beam's Combine).
+	// aggregates. A row's time is the end of its window less 1 ms. Ports: main, late (rows of the input).
 	Aggregate struct {
 		Keys []string // fields of the input
 		Aggs []Agg
@@ -122,6 +126,15 @@ type (
 		Keys    []string // of a model with a state: it is kept for each key; none: one key
 		Ordered bool     // the model has a state: rows of a key are taken by event time, then by their place in the source
 	}
+	// Ordered takes the rows of each key by event time, then by their place in the source, through a function with a state (see
+	// kernel.NewFold). The main port's schema is the input's and the field Tag, of the function's type. Ports: main, errors, late.
+	Ordered struct {
+		Fn     string
+		Config map[string]any
+		Keys   []string // none: one key
+		Args   []*expr.Expr
+		Tag    string
+	}
 	// Merge is the union of its inputs, which have the same schema. Ports: main.
 	Merge struct{}
 	// Call asks a connector once for each row and puts its answer (rows) in the row's place, as MatchAll does
@@ -132,6 +145,17 @@ type (
 		Arg       *expr.Expr
 	}
 )
+
+// Watermark says how a watermark follows from rows. All lengths are in milliseconds.
+type Watermark struct {
+	Disorder int64
+	Per      string // a field of the input, each value of which is followed on its own; "": none
+	Idle     int64  // of processing time
+	Future   int64  // 0: rows are never set aside
+}
+
+// DefaultIdle is Watermark.Idle where nothing is said.
+const DefaultIdle int64 = 30_000
 
 // Agg is one aggregate of an Aggregate node.
 type Agg struct {
@@ -153,6 +177,7 @@ func (*Aggregate) Kind() string  { return "aggregate" }
 func (*Merge) Kind() string      { return "merge" }
 func (*Call) Kind() string       { return "call" }
 func (*Infer) Kind() string      { return "infer" }
+func (*Ordered) Kind() string    { return "ordered" }
 
 // Main returns the node's main port.
 func (n *Node) Main() Ref { return Ref{Node: n.ID} }
@@ -165,6 +190,26 @@ func (n *Node) Errors() (Ref, bool) {
 		}
 	}
 	return Ref{}, false
+}
+
+// Late returns the node's late port, and whether it has one.
+func (n *Node) Late() (Ref, bool) {
+	for i, p := range n.Out {
+		if p.Name == LatePort {
+			return Ref{Node: n.ID, Port: i}, true
+		}
+	}
+	return Ref{}, false
+}
+
+// Unbounded reports whether a source of the plan does not end by itself.
+func (p *Plan) Unbounded() bool {
+	for _, n := range p.Nodes {
+		if _, ok := n.Op.(*Source); ok && n.Out[0].Unbounded {
+			return true
+		}
+	}
+	return false
 }
 
 // Port returns the port that r names.

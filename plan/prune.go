@@ -154,6 +154,9 @@ func (u *usage) visit(n *Node) {
 			u.needs[n.ID][0].all = true
 		}
 	}
+	if late, ok := n.Late(); ok {
+		reads.join(u.needs[late.Node][late.Port])
+	}
 	switch op := n.Op.(type) {
 	case *Sink:
 		reads.all = true
@@ -183,6 +186,13 @@ func (u *usage) visit(n *Node) {
 		}
 	case *AssignTime:
 		reads.exprs(op.Time)
+		if op.Watermark != nil && op.Watermark.Per != "" {
+			reads.add(op.Watermark.Per)
+		}
+		reads.join(u.needs[n.ID][0])
+	case *Ordered:
+		reads.exprs(op.Args...)
+		reads.add(op.Keys...)
 		reads.join(u.needs[n.ID][0])
 	case *Window:
 		reads.join(u.needs[n.ID][0])
@@ -238,6 +248,12 @@ func (u *usage) rebuild(n *Node) {
 	case *Infer:
 		in, tag := u.schema(n.In[0]), n.Out[0].Schema[len(n.Out[0].Schema)-1]
 		out[0] = append(append(column.Schema{}, in...), op.field(in, tag.Type.Fields[1].Type))
+	case *Ordered:
+		in, tag := u.schema(n.In[0]), n.Out[0].Schema[len(n.Out[0].Schema)-1]
+		out[0] = append(append(column.Schema{}, in...), tag)
+	}
+	if late, ok := n.Late(); ok {
+		out[late.Port] = u.schema(n.In[0])
 	}
 	if e, ok := n.Errors(); ok && len(n.In) == 1 {
 		out[e.Port] = ErrorSchema(column.RowOf(u.schema(n.In[0])))

@@ -61,16 +61,16 @@ func TestPrune(t *testing.T) {
 		{"through route, window, time and explode", func(b *Builder, s *Node) {
 			r := b.Route(s.Main(), field("a"), []string{"p", "q"}, -1)
 			w := b.Window(r.Main(), Windowing{Kind: Fixed, Size: 1000})
-			at := b.AssignTime(w.Main(), field("b"))
+			at := b.AssignTime(w.Main(), field("b"), nil)
 			x := b.Explode(at.Main(), []string{"c"}, false, fields("abcdef"))
 			agg(b, x.Main(), "d", "d")
 		}, "abcd"},
 		{"through a merge", func(b *Builder, s *Node) {
-			other := b.Source("T", nil, fields("abcdef"))
+			other := b.Source("T", nil, fields("abcdef"), false)
 			agg(b, b.Merge(s.Main(), other.Main()), "d", "f")
 		}, "df"},
 		{"a merge keeps its inputs alike", func(b *Builder, s *Node) {
-			other := b.Source("T", nil, fields("abcdef"))
+			other := b.Source("T", nil, fields("abcdef"), false)
 			b.Sink("S", nil, other.Main())
 			agg(b, b.Merge(s.Main(), other.Main()), "d", "f")
 		}, "abcdef"},
@@ -83,7 +83,7 @@ func TestPrune(t *testing.T) {
 	}
 	for _, test := range tests {
 		b := NewBuilder("test")
-		s := b.Source("S", nil, fields("abcdef"))
+		s := b.Source("S", nil, fields("abcdef"), false)
 		test.build(b, s)
 		Prune(b.Plan)
 		if got := names(b.Plan, s.Main()); got != test.want {
@@ -132,7 +132,7 @@ func checkPlan(t *testing.T, p *Plan) {
 func TestDotAndMermaidQuote(t *testing.T) {
 	b := NewBuilder(`a "plan"`)
 	b.At = Meta{Name: `quo"te <b> #`}
-	s := b.Source("S", map[string]any{"path": `a"b\c`}, fields("a"))
+	s := b.Source("S", map[string]any{"path": `a"b\c`}, fields("a"), false)
 	b.Sink("T", nil, s.Main())
 	if dot := b.Plan.Dot(); !strings.Contains(dot, `quo\"te <b> #`) || !strings.Contains(dot, `digraph "a \"plan\""`) {
 		t.Errorf("Dot does not quote:\n%s", dot)

@@ -57,10 +57,10 @@ func (p *Plan) ports(b *strings.Builder, n *Node, widths []int) {
 	for i := range n.Out {
 		port, ref := &n.Out[i], Ref{Node: n.ID, Port: i}
 		readers := p.Consumers(ref)
-		if port.Name == ErrorsPort && len(readers) == 0 {
+		if (port.Name == ErrorsPort || port.Name == LatePort) && len(readers) == 0 {
 			continue
 		}
-		if i == 0 && len(n.Out) <= 2 && port.Name == MainPort && len(n.In) > 0 {
+		if i == 0 && len(n.Out) <= 3 && port.Name == MainPort && len(n.In) > 0 {
 			in := p.Port(n.In[0])
 			if in.Schema.Equal(port.Schema) && in.Window == port.Window {
 				continue
@@ -138,7 +138,9 @@ func (n *Node) does(p *Plan) string {
 	case *Route:
 		return "by " + exprText(op.By)
 	case *AssignTime:
-		return exprText(op.Time)
+		return op.text()
+	case *Ordered:
+		return op.text()
 	case *Window:
 		return op.Windowing.String()
 	case *Aggregate:
@@ -149,6 +151,39 @@ func (n *Node) does(p *Plan) string {
 		return op.text()
 	}
 	return ""
+}
+
+// text prints an assignment of time.
+func (op *AssignTime) text() string {
+	s := "the time that rows have"
+	if op.Time != nil {
+		s = exprText(op.Time)
+	}
+	w := op.Watermark
+	if w == nil {
+		return s
+	}
+	s += ", disorder " + millis(w.Disorder)
+	if w.Per != "" {
+		s += " per " + w.Per
+	}
+	if w.Future > 0 {
+		s += ", future " + millis(w.Future)
+	}
+	return s + ", idle " + millis(w.Idle)
+}
+
+// text prints a function with a state.
+func (op *Ordered) text() string {
+	args := make([]string, len(op.Args))
+	for i, e := range op.Args {
+		args[i] = exprText(e)
+	}
+	s := op.Tag + " = " + op.Fn + "(" + strings.Join(args, ", ") + ")"
+	if len(op.Keys) > 0 {
+		s += " by " + strings.Join(op.Keys, ", ")
+	}
+	return s
 }
 
 // text prints a prediction: the task, the model, and what feeds it.

@@ -23,19 +23,54 @@ type Windowing struct {
 	Period int64 // from one sliding window's start to the next
 	Offset int64 // of the windows' starts from 1970-01-01
 	Gap    int64 // of sessions: an element's window is [t, t+Gap)
+
+	// In unbounded input; bounded input gives one pane for each window, and nothing is late.
+	Lateness     int64 // how long after its end a window takes rows
+	Accumulating bool  // a pane holds all rows of its window, not only those since the last pane
+	Early        Firing
+	Late         Firing // zero: as soon as a late row came
 }
+
+// Firing says when a window fires beside when the watermark passes its end. The zero Firing: never. In the global window Early is the
+// whole trigger.
+type Firing struct {
+	Count int64 // after so many rows since the last pane
+	Delay int64 // so many milliseconds of processing time after a row since the last pane, at the latest
+}
+
+// Panes reports whether windows may fire more than once.
+func (w Windowing) Panes() bool { return w.Lateness > 0 || w.Early != (Firing{}) }
 
 // String prints the windowing: global, fixed(10s), sliding(1m every 10s), sessions(30s).
 func (w Windowing) String() string {
+	s := "global"
 	switch w.Kind {
 	case Fixed:
-		return "fixed(" + millis(w.Size) + offset(w.Offset) + ")"
+		s = "fixed(" + millis(w.Size) + offset(w.Offset) + ")"
 	case Sliding:
-		return "sliding(" + millis(w.Size) + " every " + millis(w.Period) + offset(w.Offset) + ")"
+		s = "sliding(" + millis(w.Size) + " every " + millis(w.Period) + offset(w.Offset) + ")"
 	case Sessions:
-		return "sessions(" + millis(w.Gap) + ")"
+		s = "sessions(" + millis(w.Gap) + ")"
 	}
-	return "global"
+	if w.Lateness > 0 {
+		s += ", lateness " + millis(w.Lateness)
+	}
+	s += w.Early.text("early") + w.Late.text("late")
+	if w.Accumulating {
+		s += ", accumulating"
+	}
+	return s
+}
+
+func (f Firing) text(name string) string {
+	s := ""
+	if f.Count > 0 {
+		s += fmt.Sprintf(", %s after %d rows", name, f.Count)
+	}
+	if f.Delay > 0 {
+		s += ", " + name + " after " + millis(f.Delay)
+	}
+	return s
 }
 
 func offset(ms int64) string {

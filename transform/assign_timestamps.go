@@ -1,10 +1,6 @@
 package transform
 
-import (
-	"github.com/leat-project/leat/catalog"
-	"github.com/leat-project/leat/column"
-	"github.com/leat-project/leat/diag"
-)
+import "github.com/leat-project/leat/catalog"
 
 // AssignTimestamps gives each row its event time.
 var AssignTimestamps = catalog.AddTransform(catalog.Transform{
@@ -16,10 +12,14 @@ time counts milliseconds; what is finer is rounded down. Null, or a string of an
 
 The fields are unchanged. Windows follow the new time, also where windowing was set before. Rows of files and of Create have
 no time of their own before: they are at the beginning of all time.
+
+In an unbounded stream "watermark" says how far the new times may be out of order: {disorder: 5s, per: device, idle: 30s, future: 1h}, see docs/STREAMS.md. Without
+it the watermark stays that of the input, and rows whose new time is before it may come too late for their window.
 `,
 	Source: beamRef + "#assigntimestamps",
 	Fields: []catalog.Field{
 		{Name: "timestamp", Type: catalog.Expression, Required: true, Doc: "The expression that gives the event time."},
+		catalog.WatermarkField(),
 	},
 	Languages: []string{"generic", "python"},
 	Errors:    true,
@@ -47,16 +47,12 @@ pipeline:
 #  Row(n=3)
 `,
 	Lower: func(l *catalog.Lowering) catalog.Outputs {
-		time := l.Expr(l.Config.Get("timestamp"), l.Schema())
-		if time == nil {
+		time := l.Timestamp(l.Config.Get("timestamp"), l.Main())
+		w, ok := l.Watermark(l.Config.Get("watermark"), l.Main())
+		if time == nil || !ok {
 			return failed()
 		}
-		if !kindIs(time.Type, column.Int, column.Float, column.String, column.Time) {
-			l.Problems.Errorf(placeOf(l, "timestamp"), diag.TypeMismatch,
-				"wanted seconds, an RFC 3339 string or a timestamp, found %s", time.Type)
-			return failed()
-		}
-		n := l.Builder.AssignTime(l.Main(), time)
+		n := l.Builder.AssignTime(l.Main(), time, w)
 		return catalog.Main(n.Main(), n)
 	},
 })

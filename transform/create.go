@@ -48,7 +48,7 @@ pipeline:
 		rows := rowsOf(l.Config.Get("elements").List())
 		schema := schemaOf(rows)
 		config := map[string]any{"elements": l.Config.Get("elements").Plain()}
-		return catalog.Main(l.Builder.Source("Create", config, schema).Main())
+		return catalog.Main(l.Builder.Source("Create", config, schema, false).Main())
 	},
 })
 

@@ -185,7 +185,7 @@ func (c *tensorCase) stream(ctx context.Context, rows *readySource, open infer.O
 	source.left = c.batches
 	sink := &droppedRows{}
 	b := plan.NewBuilder(c.name)
-	in := b.Source(readyConnector, map[string]any{"source": &source}, rows.schema)
+	in := b.Source(readyConnector, map[string]any{"source": &source}, rows.schema, false)
 	n := b.Infer(in.Main(), &plan.Infer{Task: "tensor", Model: c.file, Config: config, Inputs: inputs, Tag: "inference"}, p.Output())
 	b.Sink(droppedConnector, map[string]any{"sink": sink}, n.Main())
 	if _, err := engine.Run(ctx, b.Plan, engine.Options{Parallelism: workers, Models: open}); err != nil {
