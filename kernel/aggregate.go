@@ -13,20 +13,27 @@ import (
 //
 // Groups come out the same, bit for bit and in the same order, whatever the batches, the number of tables and the memory.
 type Aggregation struct {
-	in, out *plan.Port
-	aggs    []plan.Agg
-	keys    []int // columns of the input
-	schema  column.Schema
-	boxed   bool          // keys carry how they look
-	width   int           // of a group's row, in words
-	state   column.Schema // of partial groups, see partials
-	extras  []int         // of each aggregate: how many columns its state has beside words
-	scratch sync.Pool     // tables that Emit merges into
+	in, out  *plan.Port
+	aggs     []plan.Agg
+	keys     []int // columns of the input
+	schema   column.Schema
+	boxed    bool          // keys carry how they look
+	width    int           // of a group's row, in words
+	state    column.Schema // of partial groups, see partials
+	extras   []int         // of each aggregate: how many columns its state has beside words
+	stream   bool          // windows fire one after another
+	explicit bool          // each row has its window: its own, or it is taken once for each that it is in
+	panes    bool          // windows may fire more than once: a group's last word says how many of its rows have been in a pane
+	scratch  sync.Pool     // tables that Emit merges into
 }
 
 // NewAggregation prepares an aggregation of rows of port in into rows of port out.
 func NewAggregation(a *plan.Aggregate, in, out *plan.Port) *Aggregation {
-	g := &Aggregation{in: in, out: out, aggs: a.Aggs, schema: out.Schema}
+	return newAggregation(a, in, out, false)
+}
+
+func newAggregation(a *plan.Aggregate, in, out *plan.Port, panes bool) *Aggregation {
+	g := &Aggregation{in: in, out: out, aggs: a.Aggs, schema: out.Schema, panes: panes, explicit: in.Explicit || panes}
 	for _, name := range a.Keys {
 		i := in.Schema.Index(name)
 		g.keys = append(g.keys, i)
@@ -36,6 +43,9 @@ func NewAggregation(a *plan.Aggregate, in, out *plan.Port) *Aggregation {
 	g.width = firstState(g.boxed)
 	for _, s := range states {
 		g.width += s.words()
+	}
+	if panes {
+		g.width++
 	}
 	for i := range g.width {
 		g.state = append(g.state, column.Field{Name: fmt.Sprint("word", i), Type: column.IntType})
@@ -97,6 +107,9 @@ func (a *Aggregation) newTable() *Table {
 	t.keys.boxed = a.boxed
 	t.groups.boxed = a.boxed
 	t.groups.width = a.width
+	if a.stream && !a.Rewrites() {
+		t.groups.ends.all = map[int64]struct{}{}
+	}
 	at := firstState(a.boxed)
 	for _, s := range t.states {
 		s.bind(&t.groups.words, at)
@@ -114,7 +127,7 @@ func (t *Table) Add(b *column.Batch) *RowFailure {
 	if t.frozen {
 		t.thaw()
 	}
-	rows, starts, ends := t.window.of(b, t.selected(b), t.agg.in.Explicit)
+	rows, starts, ends := t.window.of(b, t.selected(b), t.agg.explicit)
 	for i, c := range t.agg.keys {
 		t.cols[i] = b.Cols[c]
 	}
@@ -252,6 +265,9 @@ func (t *Table) merge(p *partials, starts, ends []int64) error {
 	t.groups.find(&t.keys, starts, ends, t.found)
 	for i, g := range t.found {
 		t.groups.row(g)[wordRows] += p.row(i)[wordRows] - 1 // find has counted one
+		if t.agg.panes {
+			t.groups.row(g)[t.agg.width-1] += p.row(i)[t.agg.width-1]
+		}
 	}
 	extra := p.extra
 	for i, s := range t.states {

@@ -22,22 +22,31 @@ import (
 // same time. An error is out's, the disk's, or that of an aggregate that has no result.
 func (a *Aggregation) Emit(ctx context.Context, group int, tables []*Table, s *Spill, batchRows int, memLimit int64,
 	out func(*column.Batch) error) error {
-	e := &emitter{agg: a, group: group, spill: s, batchRows: max(batchRows, 1), limit: memLimit, out: out, partials: a.newPartials(), loaded: partials{width: a.width}}
+	e := &emitter{agg: a, group: group, batchRows: max(batchRows, 1), limit: memLimit, out: out}
+	if s == nil {
+		return e.run(ctx, tables, nil)
+	}
+	return e.run(ctx, tables, []*Spill{s})
+}
+
+// run emits what the tables and spills hold of the key group.
+func (e *emitter) run(ctx context.Context, tables []*Table, spills []*Spill) error {
 	for _, t := range tables {
 		t.freeze()
-		if len(t.byKey[group]) > 0 {
+		if len(t.byKey[e.group]) > 0 {
 			e.tables = append(e.tables, t)
 		}
 	}
-	if s != nil {
-		s.mu.Lock()
-		e.spilled = len(s.runs[group]) > 0
-		s.mu.Unlock()
+	for _, s := range spills {
+		if s.has(e.group) {
+			e.spills = append(e.spills, s)
+		}
 	}
-	if len(e.tables) == 0 && !e.spilled {
+	if len(e.tables) == 0 && len(e.spills) == 0 {
 		return nil
 	}
-	return e.emit(ctx, hashPart{bits: 8, prefix: uint64(group)})
+	e.partials, e.loaded = e.agg.newPartials(), partials{width: e.agg.width}
+	return e.emit(ctx, hashPart{bits: 8, prefix: uint64(e.group)})
 }
 
 // emitter emits one key group.
@@ -45,8 +54,8 @@ type emitter struct {
 	agg       *Aggregation
 	group     int
 	tables    []*Table // that hold groups of it
-	spill     *Spill
-	spilled   bool // so does the spill
+	spills    []*Spill // so do these
+	fire      *firing  // nil: all groups come out
 	reader    spillReader
 	partials  *partials
 	loaded    partials
@@ -89,9 +98,9 @@ func (e *emitter) emit(ctx context.Context, p hashPart) error {
 func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
 	var t *Table
 	var ids []uint32
-	if len(e.tables) == 1 && !e.spilled {
+	if len(e.tables) == 1 && len(e.spills) == 0 && !(e.fire != nil && e.agg.panes) { // panes mark groups, and the table may be read by others
 		t = e.tables[0]
-		ids = t.within(e.group, p)
+		ids = e.fire.alive(t, t.within(e.group, p))
 	} else {
 		t = e.agg.borrow()
 		defer e.agg.giveBack(t)
@@ -101,7 +110,7 @@ func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
 		t.freeze()
 		ids = t.byKey[e.group]
 	}
-	if in := e.agg.in; in.Window.Kind == plan.Sliding && !in.Explicit || in.Window.Kind == plan.Sessions {
+	if kind := e.agg.in.Window.Kind; kind == plan.Sliding && !e.agg.explicit || kind == plan.Sessions {
 		w := e.agg.borrow()
 		defer e.agg.giveBack(w)
 		if err := (&windowMerge{emitter: e, part: p, from: t, to: w}).run(t.sorted(ids)); err != nil {
@@ -110,7 +119,11 @@ func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
 		w.freeze()
 		t, ids = w, w.byKey[e.group]
 	}
-	return e.finish(ctx, t, t.sorted(ids))
+	ids = t.sorted(ids)
+	if e.fire != nil && e.fire.rest != nil {
+		return e.settle(ctx, t, ids)
+	}
+	return e.finish(ctx, t, ids)
 }
 
 // borrow returns an empty table to merge into: windows are kept as they are, none is derived.
@@ -148,10 +161,10 @@ func (e *emitter) mergeAll(t *Table, p hashPart) error {
 		}
 		return e.checkSize(t, p)
 	}
-	if e.spilled {
-		err := e.reader.each(e.spill, e.group, e.agg.state, func(b *column.Batch) error {
-			if p.bits > 8 {
-				b = p.of(b)
+	for _, s := range e.spills {
+		err := e.reader.each(s, e.group, e.agg.state, func(b *column.Batch) error {
+			if b = e.fire.aliveOf(p.of(b)); b.N == 0 {
+				return nil
 			}
 			e.loaded.load(b)
 			return add(&e.loaded)
@@ -161,7 +174,7 @@ func (e *emitter) mergeAll(t *Table, p hashPart) error {
 		}
 	}
 	for _, from := range e.tables {
-		ids := from.within(e.group, p)
+		ids := e.fire.alive(from, from.within(e.group, p))
 		for len(ids) > 0 {
 			n := from.take(ids, exportRows)
 			if err := add(from.export(ids[:n], e.partials)); err != nil {
@@ -189,6 +202,9 @@ func (e *emitter) checkSize(t *Table, p hashPart) error {
 
 // of returns the rows of b that belong to the part.
 func (p hashPart) of(b *column.Batch) *column.Batch {
+	if p.bits == 8 {
+		return b
+	}
 	var rows []int32
 	for i, h := range b.Cols[wordHash].Ints {
 		if p.has(uint64(h)) {

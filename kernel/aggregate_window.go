@@ -48,6 +48,9 @@ func isLister(s aggregator) bool {
 func (m *windowMerge) eachKey(ids []uint32, f func(ids []uint32, put func(from *Table, id uint32, start, end int64) error) error) error {
 	own, nodes := &moves{windowMerge: m, from: m.from, to: m.to}, &moves{windowMerge: m, from: m.nodes, to: m.to}
 	put := func(from *Table, id uint32, start, end int64) error {
+		if !m.fire.wants(end) {
+			return nil
+		}
 		if from == m.nodes {
 			return nodes.put(id, start, end)
 		}

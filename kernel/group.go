@@ -111,6 +111,7 @@ type groups struct {
 	// merging says that a slot is found by the key alone, and leads to the group of that key that was touched last: sessions.
 	merging bool
 	boxed   bool // how keys look is kept
+	ends    ends
 }
 
 // A table begins with that many slots.
@@ -229,6 +230,7 @@ func (g *groups) insert(x, p uint64, k *keys, i int, start, end int64) uint32 {
 // make makes the row of a group.
 func (g *groups) make(k *keys, i int, w0 uint64, start, end int64) uint32 {
 	n := g.add()
+	g.ends.add(end)
 	r := g.row(n)
 	r[wordHash], r[wordStart], r[wordEnd], r[wordKey0], r[wordKey1], r[wordRows] = k.hash[i], uint64(start), uint64(end), w0, k.w1[i], 1
 	if g.boxed {
@@ -296,4 +298,5 @@ func (g *groups) reset() {
 	clear(g.slots)
 	g.words.reset()
 	g.arena.reset()
+	g.ends.reset()
 }
