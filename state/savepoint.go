@@ -1,0 +1,120 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/leat-project/leat/internal/vfs"
+)
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+var savepointName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// Save copies a checkpoint to a savepoint of that name, which is kept until it is removed.
+func (s *Store) Save(c *Checkpoint, name string) error {
+	if !savepointName.MatchString(name) {
+		return fmt.Errorf("%q is no name for a savepoint: use letters, digits, dots, dashes and underscores", name)
+	}
+	dir := filepath.Join(s.dir, savepoints, name)
+	if _, err := s.fs.List(dir); err == nil {
+		return fmt.Errorf("there is a savepoint %q: remove it, or choose another name", name)
+	}
+	to := &Store{fs: s.fs, dir: dir}
+	if err := s.fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	if err := copyFiles(s, to, c); err != nil {
+		return err
+	}
+	return to.Decide(c)
+}
+
+// Savepoints returns the names of the savepoints, sorted.
+func (s *Store) Savepoints() ([]string, error) {
+	names, err := s.fs.List(filepath.Join(s.dir, savepoints))
+	if isNotExist(err) {
+		return nil, nil
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// Savepoint returns the checkpoint that a savepoint holds, if it is whole.
+func (s *Store) Savepoint(name string) (*Checkpoint, error) {
+	from := &Store{fs: s.fs, dir: filepath.Join(s.dir, savepoints, name)}
+	epochs, err := from.Epochs()
+	if err != nil || len(epochs) == 0 {
+		known, _ := s.Savepoints()
+		return nil, fmt.Errorf("there is no savepoint %q in %s (there are: %q)", name, s.dir, known)
+	}
+	c, err := from.Read(epochs[0])
+	if err != nil {
+		return nil, fmt.Errorf("savepoint %q is damaged: %w", name, err)
+	}
+	return c, nil
+}
+
+// Restore makes a savepoint the last checkpoint: its files are copied back, and it gets an epoch of its own. Nothing is committed again for it.
+func (s *Store) Restore(name string) (*Checkpoint, error) {
+	c, err := s.Savepoint(name)
+	if err != nil {
+		return nil, err
+	}
+	from := &Store{fs: s.fs, dir: filepath.Join(s.dir, savepoints, name)}
+	for p := range c.Parts {
+		for i, f := range c.Parts[p].Files {
+			number := s.NextFile()
+			fresh, err := s.WriteFile(number, func(w io.Writer) error { return from.copyTo(w, f) })
+			if err != nil {
+				return nil, err
+			}
+			c.Parts[p].Files[i] = fresh
+		}
+	}
+	c.Epoch, c.Sinks = s.NextEpoch(), nil
+	return c, s.Decide(c)
+}
+
+func copyFiles(from, to *Store, c *Checkpoint) error {
+	for _, p := range c.Parts {
+		for _, f := range p.Files {
+			number, _ := numberOf(f.Name, segmentPrefix, "")
+			if _, err := to.WriteFile(number, func(w io.Writer) error { return from.copyTo(w, f) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) copyTo(w io.Writer, f File) error {
+	in, err := s.fs.Open(s.Path(f))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, in)
+	return errors.Join(err, in.Close())
+}
+
+// Remove removes all state in dir but its savepoints.
+func Remove(dir string) error {
+	s, err := Open(vfs.OS, dir)
+	if err != nil {
+		return err
+	}
+	names, err := s.fs.List(dir)
+	for _, name := range names {
+		if name == savepoints || name == "LOCK" {
+			continue
+		}
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	return errors.Join(err, s.Close())
+}
