@@ -22,6 +22,8 @@ type Origin struct {
 	Source int    // the plan node
 	Seq    int64  // the morsel, counted from 0 in the order of the source
 	File   string // "" where there is none
+	// Partition of the source, "" where it has one alone: watermarks are made by partition. It does not outlast the process.
+	Partition string
 	// Line tells the line (from 1) of a row number, or 0 where rows have none. It may be slow; nil: no lines.
 	Line func(row int32) int64
 }

@@ -70,4 +70,11 @@ const (
 	BadModel   Code = "LT0801" // a model package that cannot be used
 	NoRuntime  Code = "LT0802" // the runtime that models need is not there
 	WrongInput Code = "LT0803" // a column that does not fit what a model takes
+
+	// Streams: 09xx.
+	NeverFires    Code = "LT0901" // an aggregate over unbounded input whose window never ends
+	NoServer      Code = "LT0902" // a server that cannot be reached, or does not let us in
+	StateMismatch Code = "LT0903" // a checkpoint that does not fit the pipeline
+	StateDamaged  Code = "LT0904" // a checkpoint that cannot be read
+	StateBusy     Code = "LT0905" // state that another run uses
 )

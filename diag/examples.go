@@ -276,4 +276,19 @@ pipeline:
       config:
         model_handler: {type: HuggingFacePipelineModelHandler, config: {model: machine-failure}}
 `},
+	{NeverFires, "An aggregate over unbounded input whose window never ends", `
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromHostMetrics
+    - type: Combine
+      config:
+        group_by: metric
+        combine: {value: mean}
+    - type: LogForTesting
+`},
+	{NoServer, "A server cannot be reached, or does not let us in", ""},
+	{StateMismatch, "A checkpoint does not fit the pipeline", ""},
+	{StateDamaged, "A checkpoint cannot be read", ""},
+	{StateBusy, "Another run uses the state", ""},
 }

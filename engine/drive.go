@@ -120,8 +120,9 @@ func (o *sourceOut) Batch(b *column.Batch) error {
 	if b.Origin == nil {
 		b.Origin = &column.Origin{File: o.morsel.File}
 	}
-	b.Origin.Source, b.Origin.Seq = o.n.ID, o.morsel.Seq
+	b.Origin.Source, b.Origin.Seq, b.Origin.Partition = o.n.ID, o.morsel.Seq, o.morsel.Partition
 	o.n.threshold.rows(plan.Windowing{}, b)
+	o.n.observe(b)
 	return o.w.emit(o.ctx, o.n, 0, b)
 }
 

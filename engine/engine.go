@@ -36,6 +36,7 @@ type Options struct {
 	Progress    *Progress
 	Models      infer.Opener             // of the runtimes that models need; nil: a plan with a model fails
 	Log         func(level, text string) // takes what LogForTesting prints; nil: dropped
+	Stream      StreamOptions            // of plans that run as streams
 }
 
 // Defaults of Options.
@@ -85,7 +86,12 @@ func Run(ctx context.Context, p *plan.Plan, o Options) (*Result, error) {
 	}
 	start := time.Now()
 	r := &run{plan: p, opts: o}
-	err := r.run(ctx)
+	var err error
+	if IsStream(p) {
+		err = newStream(r).flow(ctx)
+	} else {
+		err = r.run(ctx)
+	}
 	res := &Result{Nodes: o.Progress.Snapshot(), Written: r.written(), Notes: r.notes, Wall: time.Since(start)}
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // what fails after a cancellation fails because of it
@@ -102,6 +108,7 @@ type run struct {
 	notes   []string
 	// tableLimit is how much memory one table of one worker may hold before it spills.
 	tableLimit int64
+	stream     *stream // nil: all input ends, and sources are read one after another
 }
 
 // node is what all workers share of a plan node.
@@ -125,6 +132,8 @@ type node struct {
 	spillOnce sync.Once           // makes spill
 	spill     *kernel.Spill       // nil while memory suffices
 	spillErr  error
+
+	*streamNode // nil where all input ends
 }
 
 // edge leads to input number input of node to.
@@ -160,6 +169,9 @@ func (r *run) open(ctx context.Context) error {
 	for id, n := range r.plan.Nodes {
 		r.nodes = append(r.nodes, &node{Node: n, consumers: make([][]edge, len(n.Out)),
 			counters: r.opts.Progress.counters(id), threshold: newThreshold(n)})
+		if r.stream != nil {
+			r.nodes[id].streamNode = newStreamNode()
+		}
 		for input, ref := range n.In {
 			from := r.nodes[ref.Node]
 			from.consumers[ref.Port] = append(from.consumers[ref.Port], edge{to: id, input: input})
@@ -202,7 +214,11 @@ func (r *run) bind(ctx context.Context, n *node) error {
 		if c == nil || c.Source == nil {
 			return fmt.Errorf("no source connector is named %q", op.Connector)
 		}
-		source, err := c.Source(op.Config)
+		config, err := catalog.Resolve(op.Config)
+		if err != nil {
+			return err
+		}
+		source, err := c.Source(config)
 		if err != nil {
 			return err
 		}
@@ -216,7 +232,11 @@ func (r *run) bind(ctx context.Context, n *node) error {
 		if c == nil || c.Sink == nil {
 			return fmt.Errorf("no sink connector is named %q", op.Connector)
 		}
-		sink, err := c.Sink(op.Config, &catalog.SinkEnv{Log: r.opts.Log, Name: n.Name})
+		config, err := catalog.Resolve(op.Config)
+		if err != nil {
+			return err
+		}
+		sink, err := c.Sink(config, r.sinkEnv(n))
 		if err != nil {
 			return err
 		}
@@ -233,7 +253,11 @@ func (r *run) bind(ctx context.Context, n *node) error {
 	case *plan.Infer:
 		return r.openPredictor(ctx, n, op)
 	case *plan.Aggregate:
-		n.agg = kernel.NewAggregation(op, r.plan.Port(n.In[0]), &n.Out[0])
+		if r.stream != nil {
+			n.agg = kernel.NewStreamAggregation(op, r.plan.Port(n.In[0]), &n.Out[0])
+		} else {
+			n.agg = kernel.NewAggregation(op, r.plan.Port(n.In[0]), &n.Out[0])
+		}
 		for range r.opts.Parallelism {
 			n.tables = append(n.tables, n.agg.NewTable())
 		}
@@ -292,6 +316,11 @@ func (r *run) close() error {
 		}
 		if n.spill != nil {
 			errs = append(errs, n.spill.Close())
+		}
+		if n.streamNode != nil {
+			for _, p := range n.parts {
+				errs = append(errs, p.close())
+			}
 		}
 	}
 	return errors.Join(errs...)

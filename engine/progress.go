@@ -26,6 +26,10 @@ type NodeProgress struct {
 	Total     int64  // in the source's unit; -1: not known
 	Finished  bool
 	Model     *task.Metrics // of a prediction; nil: not one
+	// In a stream:
+	Late      int64 // rows that came after their window had closed
+	Ahead     int64 // rows set aside as too far in the future
+	Watermark int64 // of what the node puts out, in milliseconds; the least number: none yet
 }
 
 // counters are a node's figures, written by all workers.

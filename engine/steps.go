@@ -190,16 +190,37 @@ type aggregateStep struct {
 	table *kernel.Table
 }
 
-func (s *aggregateStep) push(_ context.Context, b *column.Batch, _ int) error {
-	if f := s.table.Add(b); f != nil {
+func (s *aggregateStep) push(ctx context.Context, b *column.Batch, _ int) error {
+	stream := s.w.run.stream
+	table := s.table
+	if stream != nil {
+		var err error
+		if b, err = s.inTime(ctx, b); err != nil || b.Len() == 0 {
+			return err
+		}
+		table = s.n.tables[s.w.id]
+	}
+	if f := table.Add(b); f != nil {
 		failure := s.rowFailure(b, int(f.Row), f.Err).(*diag.Failure)
 		failure.Err = fmt.Errorf("aggregate %q: %w", f.Agg, f.Err)
 		return failure
 	}
-	if s.table.Bytes() > s.w.run.tableLimit {
-		return s.w.run.spill(s.n, s.table)
+	switch {
+	case stream != nil:
+		return stream.added(s.n, s.w.id)
+	case table.Bytes() > s.w.run.tableLimit:
+		return s.w.run.spill(s.n, table)
 	}
 	return nil
+}
+
+// inTime passes on the rows of a stream that come after their windows have closed as late, and returns the others.
+func (s *aggregateStep) inTime(ctx context.Context, b *column.Batch) (*column.Batch, error) {
+	b, late := lateRows(s.in.Window, s.n.inMark, b)
+	if late == nil {
+		return b, nil
+	}
+	return b, s.w.emitLate(ctx, s.n, late)
 }
 
 // spill writes a table to disk.

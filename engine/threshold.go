@@ -78,11 +78,34 @@ func (t *threshold) at(w span) *share {
 	return s
 }
 
+// passed checks the windows that end by mark, and forgets them.
+func (t *threshold) passed(mark int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for w, s := range t.of {
+		if w == (span{}) || w.end > mark {
+			continue
+		}
+		delete(t.of, w)
+		if err := t.over(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *threshold) over(s *share) error {
+	if part := float64(s.errors) / float64(s.rows); s.errors > 0 && part > t.most {
+		return fmt.Errorf("exceeded threshold: %d / %d = %g > %g", s.errors, s.rows, part, t.most)
+	}
+	return nil
+}
+
 // check returns an error for a window with too many errors.
 func (t *threshold) check() error {
 	for _, s := range t.of {
-		if part := float64(s.errors) / float64(s.rows); s.errors > 0 && part > t.most {
-			return fmt.Errorf("exceeded threshold: %d / %d = %g > %g", s.errors, s.rows, part, t.most)
+		if err := t.over(s); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -11,14 +11,67 @@ import (
 	"github.com/leat-project/leat/kernel"
 )
 
-// timeStep sets the event time. Windows follow from it anew.
+// timeStep sets the event time. Windows follow from it anew. In a stream it tells the tracker of the watermark, and sets aside rows that are
+// too far ahead.
 type timeStep struct {
 	base
-	time  *kernel.Program
+	time  *kernel.Program // nil: rows keep their time
 	times []int64
 }
 
 func (s *timeStep) push(ctx context.Context, b *column.Batch, _ int) error {
+	out, err := s.assign(ctx, b)
+	if err != nil {
+		return err
+	}
+	if s.n.streamNode != nil && s.n.tracker != nil {
+		if out, err = s.track(ctx, b, out); err != nil {
+			return err
+		}
+	}
+	return s.w.emit(ctx, s.n, 0, out)
+}
+
+// track sets rows aside that are too far ahead, and takes the others into account for the watermark.
+func (s *timeStep) track(ctx context.Context, was, b *column.Batch) (*column.Batch, error) {
+	t := s.n.tracker
+	if t.spec.Future > 0 {
+		key, known := keyOf(b), s.time != nil && was.Times != nil
+		var ahead []kernel.Failure
+		b.Each(func(i int) {
+			value, source := "", int64(0)
+			if known {
+				source = was.Times[i]
+			} else if t.per >= 0 {
+				value = perValue(b.Cols[t.per], i)
+			}
+			if t.ahead(key, value, int64(b.Time(i)), source, known) {
+				ahead = append(ahead, kernel.Failure{Row: int32(i), Err: errFuture})
+			}
+		})
+		if len(ahead) > 0 {
+			s.n.ahead.Add(int64(len(ahead)))
+			if port, ok := s.n.errorsConsumed(); ok {
+				if err := s.w.emit(ctx, s.n, port, s.errorBatch(b, ahead)); err != nil {
+					return nil, err
+				}
+			}
+			b = without(b, ahead)
+		}
+	}
+	t.observe(b, time.Now())
+	return b, nil
+}
+
+var errFuture = &expr.Exception{Class: "ValueError", Msg: "the row is further ahead in event time than its watermark's \"future\" allows"}
+
+// assign returns the rows with their new time.
+func (s *timeStep) assign(ctx context.Context, b *column.Batch) (*column.Batch, error) {
+	if s.time == nil {
+		out := *b
+		out.Starts, out.Ends = nil, nil
+		return &out, nil
+	}
 	v, failures := s.time.Run(b, s.in)
 	if cap(s.times) < b.N {
 		s.times = make([]int64, b.N)
@@ -35,11 +88,11 @@ func (s *timeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 	})
 	rest, err := s.fail(ctx, b, mergeFailures(failures, odd))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out := *rest
 	out.Times, out.Starts, out.Ends = times, nil, nil
-	return s.w.emit(ctx, s.n, 0, &out)
+	return &out, nil
 }
 
 // instantAt reads row i of a column as an event time.

@@ -45,7 +45,7 @@ func newWorker(r *run, id int) (*worker, error) {
 		case *plan.Route:
 			w.steps[i] = newRouteStep(base, op)
 		case *plan.AssignTime:
-			w.steps[i] = &timeStep{base: base, time: kernel.Compile(op.Time, base.in.Schema)}
+			w.steps[i] = &timeStep{base: base, time: compileOptional(op.Time, base.in.Schema)}
 		case *plan.Window:
 			w.steps[i] = &windowStep{base: base}
 		case *plan.Merge:
@@ -78,6 +78,21 @@ func (w *worker) emit(ctx context.Context, n *node, port int, b *column.Batch) e
 	}
 	for _, e := range n.consumers[port] {
 		w.run.nodes[e.to].threshold.rows(n.Out[port].Window, b)
+		if err := w.steps[e.to].push(ctx, b, e.input); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitLate counts rows that came too late, and passes them on where the late output is read.
+func (w *worker) emitLate(ctx context.Context, n *node, b *column.Batch) error {
+	n.late.Add(int64(b.Len()))
+	port, ok := n.Late()
+	if !ok {
+		return nil
+	}
+	for _, e := range n.consumers[port.Port] {
 		if err := w.steps[e.to].push(ctx, b, e.input); err != nil {
 			return err
 		}

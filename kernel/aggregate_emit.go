@@ -110,6 +110,9 @@ func (e *emitter) emitPart(ctx context.Context, p hashPart) error {
 		t.freeze()
 		ids = t.byKey[e.group]
 	}
+	if e.fire != nil && e.fire.into != nil {
+		return e.move(t, ids, e.fire.into)
+	}
 	if kind := e.agg.in.Window.Kind; kind == plan.Sliding && !e.agg.explicit || kind == plan.Sessions {
 		w := e.agg.borrow()
 		defer e.agg.giveBack(w)

@@ -34,6 +34,13 @@ type Firing struct {
 	Rest        *Table // takes the groups that stay, where firings rewrite the state
 }
 
+// Compact puts what tables and spills hold of a key group of windows that have not ended by mark into rest, as far as firings do not rewrite the state anyway.
+func (a *Aggregation) Compact(ctx context.Context, group int, tables []*Table, spills []*Spill, mark int64, rest *Table, memLimit int64) error {
+	f := &firing{Firing: Firing{From: mark, To: math.MaxInt64}, agg: a, into: rest}
+	e := &emitter{agg: a, group: group, batchRows: 1, limit: memLimit, fire: f}
+	return e.run(ctx, tables, spills)
+}
+
 // Fire passes on the groups of a key group whose windows fire, as Emit does. No table may change meanwhile but Rest, which no other call may use at the same time.
 func (a *Aggregation) Fire(ctx context.Context, group int, tables []*Table, spills []*Spill, f Firing, batchRows int, memLimit int64, out func(*column.Batch) error) error {
 	e := &emitter{agg: a, group: group, batchRows: max(batchRows, 1), limit: memLimit, out: out, fire: &firing{Firing: f, agg: a, rest: f.Rest}}
@@ -45,6 +52,7 @@ type firing struct {
 	Firing
 	agg  *Aggregation
 	rest *Table
+	into *Table // nothing fires: groups are only put together here
 }
 
 // wants reports whether windows that end there can fire or have to stay.
@@ -120,12 +128,17 @@ func (e *emitter) settle(ctx context.Context, t *Table, ids []uint32) error {
 	if err := e.finish(ctx, t, fires); err != nil {
 		return err
 	}
-	for len(stays) > 0 {
-		n := t.take(stays, exportRows)
-		if err := f.rest.merge(t.export(stays[:n], e.partials), nil, nil); err != nil {
+	return e.move(t, stays, f.rest)
+}
+
+// move puts groups of one table into another.
+func (e *emitter) move(from *Table, ids []uint32, to *Table) error {
+	for len(ids) > 0 {
+		n := from.take(ids, exportRows)
+		if err := to.merge(from.export(ids[:n], e.partials), nil, nil); err != nil {
 			return err
 		}
-		stays = stays[n:]
+		ids = ids[n:]
 	}
 	return nil
 }
@@ -151,9 +164,15 @@ type ends struct {
 	last int64              // the last one added, which the next is mostly equal to
 	any  bool
 	min  int64
+
+	isFresh bool // groups have been made since Table.Fresh was asked
+	fresh   int64
 }
 
 func (e *ends) add(end int64) {
+	if !e.isFresh || end < e.fresh {
+		e.fresh, e.isFresh = end, true
+	}
 	if e.any && e.last == end {
 		return
 	}
@@ -190,6 +209,21 @@ func (e *ends) list() []int64 {
 // Ends returns when windows of the table's groups end, sorted: all of them, or where firings rewrite the state the first, or an instant before. Slices of sliding
 // windows count with their own ends.
 func (t *Table) Ends() []int64 { return t.groups.ends.list() }
+
+// Fresh returns the least end of the groups that are new since the last call, or the greatest number where there are none, or where no end is
+// known to be new but rows have come: then 1 less.
+func (t *Table) Fresh() int64 {
+	e := &t.groups.ends
+	fresh := int64(math.MaxInt64 - 1)
+	if e.isFresh {
+		fresh = e.fresh
+	}
+	e.isFresh = false
+	return fresh
+}
+
+// Windowing returns how the rows are windowed.
+func (a *Aggregation) Windowing() plan.Windowing { return a.in.Window }
 
 // Empty reports whether the table has no groups.
 func (t *Table) Empty() bool { return t.groups.n == 0 }

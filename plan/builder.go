@@ -103,8 +103,12 @@ func (b *Builder) Route(in Ref, by *expr.Expr, outputs []string, unknown int) *N
 	return b.add(&Route{By: by, Outputs: outputs, Unknown: unknown}, []Ref{in}, append(ports, b.errorsOf(in))...)
 }
 
-// AssignTime adds an assignment of event times (nil: they stay), with a watermark (nil: it stays). The window is derived anew from the time.
+// AssignTime adds an assignment of event times (nil: they stay), with a watermark (nil: that of rows in order, where they are unbounded). The
+// window is derived anew from the time.
 func (b *Builder) AssignTime(in Ref, time *expr.Expr, w *Watermark) *Node {
+	if w == nil && b.Plan.Port(in).Unbounded {
+		w = &Watermark{Idle: DefaultIdle}
+	}
 	n := b.step(&AssignTime{Time: time, Watermark: w}, in, b.Plan.Port(in).Schema)
 	n.Out[0].Explicit = false
 	return n

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/leat-project/leat/internal/vfs"
 )
@@ -20,7 +21,7 @@ type Store struct {
 	fs   vfs.FS
 	dir  string
 	last int64 // the last epoch that has been given out, in this run or before
-	file int64 // numbers files
+	file atomic.Int64 // numbers files
 	keep int
 	lock func() error
 }
@@ -91,7 +92,7 @@ func (s *Store) scan() error {
 			s.last = max(s.last, n)
 		}
 		if n, ok := numberOf(name, segmentPrefix, ""); ok {
-			s.file = max(s.file, n)
+			s.file.Store(max(s.file.Load(), n))
 		}
 	}
 	committed, err := s.committed()

@@ -32,11 +32,11 @@ func (s *Store) WriteFile(number int64, write func(io.Writer) error) (File, erro
 	return f, nil
 }
 
-// NextFile returns a number for the next file of state.
-func (s *Store) NextFile() int64 {
-	s.file++
-	return s.file
-}
+// NextFile returns a number for the next file of state. It may be called at any time, from any goroutine.
+func (s *Store) NextFile() int64 { return s.file.Add(1) }
+
+// LastFile returns the last number that has been given out.
+func (s *Store) LastFile() int64 { return s.file.Load() }
 
 type counting struct {
 	out   vfs.File

@@ -14,7 +14,7 @@ The fields are unchanged. Windows follow the new time, also where windowing was 
 no time of their own before: they are at the beginning of all time.
 
 In an unbounded stream "watermark" says how far the new times may be out of order: {disorder: 5s, per: device, idle: 30s, future: 1h}, see docs/STREAMS.md. Without
-it the watermark stays that of the input, and rows whose new time is before it may come too late for their window.
+it rows are taken to come in order within each partition, and what does not may come too late for its window.
 `,
 	Source: beamRef + "#assigntimestamps",
 	Fields: []catalog.Field{

@@ -1,0 +1,467 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/kernel"
+	"github.com/leat-project/leat/plan"
+	"github.com/leat-project/leat/state"
+)
+
+// streamFigures are what a stream tells of itself.
+type streamFigures struct {
+	turns       atomic.Int64
+	checkpoints atomic.Int64
+	failures    atomic.Int64 // of checkpoints
+	epoch       atomic.Int64
+	bytes       atomic.Int64 // of the last checkpoint
+	took        atomic.Int64 // nanoseconds from the turn to the commit of the last
+	at          atomic.Int64 // when it was committed, Unix nanoseconds
+}
+
+// pending is a checkpoint that has been taken at a turn and is being written.
+type pending struct {
+	checkpoint *state.Checkpoint
+	parts      map[*node][]*part // of aggregates, in the order of the checkpoint's parts
+	lastFile   int64             // files numbered after it belong to later checkpoints
+	positions  map[*feed]map[string]string
+	taken      time.Time
+	done       chan struct{} // closed when it has been written and committed, or err is set
+	err        error
+}
+
+// maxParts is how many parts an aggregate has at a checkpoint before they are put together.
+const maxParts = 12
+
+func (s *stream) takeDue(now time.Time) bool {
+	return s.pending == nil && s.changed.Load() && !now.Before(s.nextTake)
+}
+
+func (s *stream) untilTake(now time.Time) time.Duration {
+	if s.pending != nil || !s.changed.Load() {
+		return s.opts.Interval
+	}
+	return max(s.nextTake.Sub(now), time.Millisecond)
+}
+
+// takeCheckpoint takes a checkpoint and lets it be written. The workers stand still, and encoders have been flushed.
+func (s *stream) takeCheckpoint(ctx context.Context) error {
+	p, err := s.take(ctx)
+	if err != nil {
+		return err
+	}
+	s.pending = p
+	s.nextTake = s.clock().Add(s.opts.Interval)
+	go func() {
+		defer close(p.done)
+		p.err = s.write(ctx, p)
+	}()
+	return nil
+}
+
+// take collects what a checkpoint is made of. It costs microseconds but for what sinks do.
+func (s *stream) take(ctx context.Context) (*pending, error) {
+	s.changed.Store(false)
+	p := &pending{parts: map[*node][]*part{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
+	c := &state.Checkpoint{Job: s.opts.Job, Taken: p.taken, Program: s.opts.Program}
+	p.checkpoint = c
+	if s.opts.Store != nil {
+		c.Epoch = s.opts.Store.NextEpoch()
+	} else {
+		c.Epoch = s.figures.epoch.Load() + 1
+	}
+	if err := s.prepareSinks(ctx, c); err != nil {
+		return nil, err
+	}
+	for _, f := range s.feeds {
+		source := f.source()
+		c.Sources = append(c.Sources, source)
+		p.positions[f] = source.Positions
+	}
+	for _, n := range s.nodes {
+		if err := s.takeNode(ctx, n, p); err != nil {
+			return nil, n.failure(err)
+		}
+	}
+	if s.opts.Store != nil {
+		p.lastFile = s.opts.Store.LastFile()
+	}
+	return p, nil
+}
+
+// prepareSinks ends the epoch in every sink.
+func (s *stream) prepareSinks(ctx context.Context, c *state.Checkpoint) error {
+	for _, n := range s.nodes {
+		switch w := n.writer.(type) {
+		case catalog.Transactional:
+			staged, err := w.Prepare(ctx, c.Epoch)
+			if err != nil {
+				return n.failure(err)
+			}
+			c.Sinks = append(c.Sinks, state.Sink{Name: n.Name, Staged: staged})
+		case catalog.Syncer:
+			if err := w.Sync(ctx); err != nil {
+				return n.failure(err)
+			}
+		}
+	}
+	return nil
+}
+
+// takeNode adds the state of a node to a checkpoint.
+func (s *stream) takeNode(ctx context.Context, n *node, p *pending) error {
+	part := state.Part{Name: s.partName(n), Signature: s.signature(n), Watermark: n.inMark}
+	switch {
+	case n.agg != nil:
+		if len(n.parts) >= maxParts && !n.agg.Rewrites() {
+			if err := s.compact(ctx, n); err != nil {
+				return err
+			}
+		}
+		if fresh := newPart(n.tables); len(fresh.tables) > 0 {
+			n.parts = append(n.parts, fresh)
+			for i := range n.tables {
+				n.tables[i] = n.agg.NewTable()
+			}
+		}
+		p.parts[n] = slices.Clone(n.parts)
+	case n.keyed != nil:
+		data, err := n.keyed.save()
+		if err != nil {
+			return err
+		}
+		part.Data = data
+	case n.tracker != nil:
+		data, err := n.tracker.save(s.nodes)
+		if err != nil {
+			return err
+		}
+		part.Data, part.Watermark = data, n.mark
+	default:
+		return nil
+	}
+	p.checkpoint.Parts = append(p.checkpoint.Parts, part)
+	return nil
+}
+
+// compact puts the parts of an aggregate together.
+func (s *stream) compact(ctx context.Context, n *node) error {
+	tables, segments := n.held()
+	rest := s.newRest(n)
+	err := s.eachGroup(ctx, n, rest, func(ctx context.Context, w *worker, g int, into *kernel.Table) error {
+		return n.agg.Compact(ctx, g, tables, segments, n.inMark, into, s.groupLimit())
+	})
+	if err != nil {
+		return err
+	}
+	return rest.replace(n)
+}
+
+// write makes a checkpoint durable, has the sinks commit it, and tells the sources. What may pass, such as a full disk, is tried again until the
+// run ends: rows go on meanwhile, and nothing is lost.
+func (s *stream) write(ctx context.Context, p *pending) error {
+	store := s.opts.Store
+	for pause := 100 * time.Millisecond; store != nil; pause = min(2*pause, 30*time.Second) {
+		err := s.decide(p)
+		if err == nil {
+			break
+		}
+		s.figures.failures.Add(1)
+		s.opts.Notify("ERROR", fmt.Sprintf("checkpoint %d could not be written, and is tried again: %v", p.checkpoint.Epoch, err))
+		select {
+		case <-time.After(pause):
+		case <-s.opts.Stop: // a last try, for who stops does not want to wait for ever
+			if err := s.decide(p); err != nil {
+				return s.notSaved(p, err)
+			}
+			pause = 0
+		case <-ctx.Done():
+			return s.notSaved(p, err)
+		}
+		if pause == 0 {
+			break
+		}
+	}
+	return s.commitEpoch(ctx, p)
+}
+
+func (s *stream) notSaved(p *pending, err error) error {
+	return &diag.Failure{Code: diag.CannotWrite, Err: fmt.Errorf("checkpoint %d could not be written: %w", p.checkpoint.Epoch, err),
+		Hint: "The last checkpoint before it is whole: the next run goes on from there."}
+}
+
+func (s *stream) commitEpoch(ctx context.Context, p *pending) error {
+	store, c := s.opts.Store, p.checkpoint
+	var err error
+	if store != nil {
+		err = store.Commit(ctx, c, s.sinks)
+	} else {
+		for _, sink := range c.Sinks {
+			err = errors.Join(err, s.sinks[sink.Name].CommitEpoch(ctx, c.Epoch, sink.Staged))
+		}
+	}
+	var of *state.SinkError
+	if errors.As(err, &of) {
+		for _, n := range s.nodes {
+			if n.Name == of.Sink && n.writer != nil {
+				return n.failure(of.Err)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for f, positions := range p.positions {
+		if a, ok := f.reader.(catalog.Acknowledger); ok && len(positions) > 0 {
+			if err := a.Acknowledge(ctx, positions); err != nil && ctx.Err() == nil {
+				s.opts.Notify("WARNING", fmt.Sprintf("transform %q could not tell its server how far it is: %v", f.n.Name, err))
+			}
+		}
+	}
+	if store != nil {
+		if err := store.Clean(p.lastFile); err != nil {
+			s.opts.Notify("WARNING", fmt.Sprintf("old checkpoints could not be removed: %v", err))
+		}
+	}
+	now := time.Now()
+	s.figures.took.Store(int64(now.Sub(p.taken)))
+	s.figures.at.Store(now.UnixNano())
+	s.figures.epoch.Store(c.Epoch)
+	s.figures.bytes.Store(c.Bytes())
+	s.figures.checkpoints.Add(1)
+	return nil
+}
+
+// decide writes the segments that are not on disk yet, then the manifest.
+func (s *stream) decide(p *pending) error {
+	c := p.checkpoint
+	for n, parts := range p.parts {
+		of := c.Part(s.partName(n))
+		of.Files = nil
+		for _, part := range parts {
+			if part.segment == nil {
+				if err := s.writePart(n, part); err != nil {
+					return err
+				}
+			}
+			of.Files = append(of.Files, part.file)
+		}
+	}
+	return s.opts.Store.Decide(c)
+}
+
+// settled looks at a checkpoint that has been written.
+func (s *stream) settled(context.Context) error {
+	p := s.pending
+	s.pending = nil
+	if p.err != nil {
+		return p.err
+	}
+	for n, parts := range p.parts {
+		s.unload(n, parts)
+	}
+	return nil
+}
+
+// unload lets go of tables that are on disk, the oldest first, where an aggregate holds more of them than its share of memory.
+func (s *stream) unload(n *node, parts []*part) {
+	held := int64(0)
+	for _, part := range parts {
+		held += part.bytes
+	}
+	share := s.tableLimit * int64(len(s.workers)) / 2
+	for _, part := range parts {
+		if held > share && part.segment != nil && part.tables != nil {
+			held -= part.bytes
+			part.tables, part.bytes = nil, 0
+		}
+	}
+}
+
+// awaitPending waits for the checkpoint that is being written.
+func (s *stream) awaitPending(ctx context.Context) error {
+	if s.pending == nil {
+		return nil
+	}
+	select {
+	case <-s.pending.done:
+		return s.settled(ctx)
+	case <-ctx.Done():
+		return s.firstError(ctx)
+	}
+}
+
+// finalCheckpoint takes and writes the last checkpoint of a run.
+func (s *stream) finalCheckpoint(ctx context.Context) error {
+	p, err := s.take(ctx)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, p)
+}
+
+// partName names the state of a node across changes of the pipeline: by the transform, and by which of its nodes of that kind it is.
+func (s *stream) partName(n *node) string {
+	count := 0
+	for _, other := range s.nodes[:n.ID] {
+		if other.Name == n.Name && other.Op.Kind() == n.Op.Kind() {
+			count++
+		}
+	}
+	if count == 0 {
+		return n.Name + "/" + n.Op.Kind()
+	}
+	return fmt.Sprintf("%s/%s%d", n.Name, n.Op.Kind(), count+1)
+}
+
+// signature says what must be the same for the state of a node to fit it.
+func (s *stream) signature(n *node) string {
+	switch op := n.Op.(type) {
+	case *plan.Aggregate:
+		in := s.plan.Port(n.In[0])
+		parts := []string{"by"}
+		for _, k := range op.Keys {
+			parts = append(parts, k+": "+in.Schema[in.Schema.Index(k)].Type.String())
+		}
+		for _, a := range op.Aggs {
+			parts = append(parts, a.Name+" = "+a.Fn+" of "+a.Arg.Type.String())
+		}
+		return strings.Join(append(parts, "in "+in.Window.String()), ", ")
+	case *plan.Ordered:
+		return fmt.Sprintf("%s by %s of %s", op.Fn, strings.Join(op.Keys, ", "), s.plan.Port(n.In[0]).Schema)
+	case *plan.Infer:
+		return fmt.Sprintf("%s %s by %s of %s", op.Task, op.Model, strings.Join(op.Keys, ", "), s.plan.Port(n.In[0]).Schema)
+	}
+	return "watermark"
+}
+
+func sourceSignature(n *node) string { return n.Op.(*plan.Source).Connector }
+
+// fileName is a name as a folder may have it.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// resume puts the state of the last checkpoint in place, has sinks commit it, and lets the sources go on from there.
+func (s *stream) resume(ctx context.Context) error {
+	c := s.opts.Checkpoint
+	for _, n := range s.nodes {
+		if w, ok := n.writer.(catalog.Transactional); ok {
+			s.sinks[n.Name] = w
+		}
+	}
+	if err := s.fits(c); err != nil {
+		return err
+	}
+	if c != nil {
+		s.figures.epoch.Store(c.Epoch)
+	}
+	if err := state.Recover(ctx, c, s.sinks); err != nil {
+		var of *state.SinkError
+		if errors.As(err, &of) {
+			for _, n := range s.nodes {
+				if n.Name == of.Sink && n.writer != nil {
+					return n.failure(of.Err)
+				}
+			}
+		}
+		return err
+	}
+	for _, f := range s.feeds {
+		var source *state.Source
+		if c != nil {
+			source = c.Source(f.n.Name)
+		}
+		if err := f.resume(ctx, s.opts.Job, s.dirOf("sources", f.n), source); err != nil {
+			return f.n.failure(err)
+		}
+	}
+	for _, n := range s.nodes {
+		if c == nil {
+			break
+		}
+		if p := c.Part(s.partName(n)); p != nil {
+			if err := s.restore(n, p); err != nil {
+				return n.failure(err)
+			}
+		}
+	}
+	return nil
+}
+
+// restore puts a part of a checkpoint in place.
+func (s *stream) restore(n *node, p *state.Part) error {
+	switch {
+	case n.agg != nil:
+		n.inMark = p.Watermark
+		for _, f := range p.Files {
+			segment, err := kernel.OpenSegment(s.opts.Store.Path(f))
+			if err != nil {
+				return err
+			}
+			n.parts = append(n.parts, &part{segment: segment, file: f, ends: segment.Ends()})
+		}
+		n.next = n.endAfter(n.inMark)
+	case n.keyed != nil:
+		n.inMark = p.Watermark
+		return n.keyed.load(p.Data)
+	case n.tracker != nil:
+		n.mark = p.Watermark
+		return n.tracker.load(p.Data, s.nodes)
+	}
+	return nil
+}
+
+// fits refuses a checkpoint whose stateful parts are not those of the pipeline.
+func (s *stream) fits(c *state.Checkpoint) error {
+	if c == nil {
+		return nil
+	}
+	now := map[string]*node{}
+	for _, n := range s.nodes {
+		if n.agg != nil || n.keyed != nil {
+			now[s.partName(n)] = n
+		}
+	}
+	for _, p := range c.Parts {
+		if p.Signature == "watermark" {
+			continue
+		}
+		n := now[p.Name]
+		if n == nil {
+			return &diag.Failure{Code: diag.StateMismatch, Err: fmt.Errorf("the checkpoint of epoch %d holds state of %q, which the pipeline does not have any more", c.Epoch, p.Name),
+				Hint: fmt.Sprintf("Give the transform its old name again; or drop that state: leat state drop --part %q; or begin anew: leat state reset, or another options.job_name.", p.Name)}
+		}
+		if was, is := p.Signature, s.signature(n); was != is {
+			return &diag.Failure{Code: diag.StateMismatch, Place: n.Place, Transform: n.Name,
+				Err:  fmt.Errorf("its state in the checkpoint of epoch %d does not fit: it was {%s} and is {%s}", c.Epoch, was, is),
+				Hint: fmt.Sprintf("Undo the change; or give the transform a new name, and drop the old state: leat state drop --part %q; or begin anew: leat state reset.", p.Name)}
+		}
+	}
+	sources := map[string]*node{}
+	for _, f := range s.feeds {
+		sources[f.n.Name] = f.n
+	}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		if old := c.Source(name); old != nil && old.Signature != sourceSignature(sources[name]) {
+			return &diag.Failure{Code: diag.StateMismatch, Place: sources[name].Place, Transform: name,
+				Err:  fmt.Errorf("the checkpoint of epoch %d knows it as %s, now it is %s", c.Epoch, old.Signature, sourceSignature(sources[name])),
+				Hint: "Give the transform a new name to read it from the beginning."}
+		}
+	}
+	return nil
+}

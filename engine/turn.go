@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/plan"
+)
+
+// turnShare is by how many times the workers run longer than the turns take, where turns are only due because windows end.
+const turnShare = 4
+
+// maxTurnPause limits how long a window that has ended may wait for that.
+const maxTurnPause = time.Second
+
+// turnIfDue makes a turn if a window has ended, a trigger is due, or a checkpoint is, and returns when to look again at the latest.
+func (s *stream) turnIfDue(ctx context.Context) (wait time.Duration, err error) {
+	now := s.clock()
+	take := s.takeDue(now)
+	if !take {
+		if pause := s.turnAt.Add(min(turnShare*s.turnTook, maxTurnPause)).Sub(now); pause > 0 {
+			return pause, nil
+		}
+		if due, next := s.fireDue(now); !due {
+			return min(next, s.untilTake(now)), nil
+		}
+	}
+	s.queue.pause()
+	defer s.queue.resume()
+	began := s.clock()
+	if err := s.advance(ctx, false); err != nil {
+		return 0, err
+	}
+	if err := s.flushAll(ctx); err != nil {
+		return 0, err
+	}
+	if take {
+		if err := s.takeCheckpoint(ctx); err != nil {
+			return 0, err
+		}
+	}
+	s.turnAt = s.clock()
+	s.turnTook = s.turnAt.Sub(began)
+	s.figures.turns.Add(1)
+	return s.untilTake(s.turnAt), nil
+}
+
+// look is how often the coordinator looks at what no worker tells it of.
+const look = 100 * time.Millisecond
+
+// fireDue reports whether a window would fire. What it reads of the watermarks is a guess: rows may be under way that a tracker has seen and the
+// state has not. At the turn it holds.
+func (s *stream) fireDue(now time.Time) (due bool, wait time.Duration) {
+	wait = s.opts.Interval
+	marks := make([]int64, len(s.nodes))
+	for i, n := range s.nodes {
+		in := endMark
+		for _, ref := range n.In {
+			in = min(in, marks[ref.Node])
+		}
+		marks[i] = n.guess(in, now)
+		if n.keyed != nil && n.keyed.due(in) {
+			due = true
+		}
+		if n.agg == nil {
+			continue
+		}
+		if fresh := n.fresh.Load(); in > n.inMark && min(n.next, n.nextEnd(fresh)) <= in {
+			due = true
+		}
+		if delayed, at := n.delays(now); delayed {
+			if !at.After(now) {
+				due = true
+			}
+			wait = min(wait, max(at.Sub(now), 0))
+		}
+	}
+	if s.idleMatters() {
+		wait = min(wait, look)
+	}
+	return due, wait
+}
+
+// idleMatters reports whether a watermark may change by silence alone.
+func (s *stream) idleMatters() bool {
+	for _, n := range s.nodes {
+		if n.tracker != nil && n.tracker.per >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// guess returns the watermark that a node would put out now.
+func (n *node) guess(in int64, now time.Time) int64 {
+	if n.tracker == nil {
+		return max(in, n.mark)
+	}
+	if at, ok := n.tracker.mark(n.feeds, now); ok {
+		return max(at, n.mark)
+	}
+	return n.mark
+}
+
+// nextEnd returns the end of the first window that rows belong to whose group ends then.
+func (n *node) nextEnd(groupEnd int64) int64 {
+	if groupEnd >= endMark-1 { // no group is new
+		return endMark
+	}
+	next, ok := n.agg.NextEnd([]int64{groupEnd}, n.inMark)
+	if !ok {
+		return endMark
+	}
+	return next
+}
+
+// delays returns when windows fire because of the time that has passed.
+func (n *node) delays(now time.Time) (any bool, at time.Time) {
+	w := n.agg.Windowing()
+	if w.Early.Count > 0 || w.Late.Count > 0 || w.Lateness > 0 {
+		if n.fresh.Load() != endMark { // rows have come: whether they suffice is seen at the turn
+			return true, now
+		}
+	}
+	for _, t := range []time.Time{n.early, n.lateAt} {
+		if !t.IsZero() && (!any || t.Before(at)) {
+			any, at = true, t
+		}
+	}
+	if any || w.Early.Delay == 0 && w.Late.Delay == 0 || n.fresh.Load() == endMark {
+		return any, at
+	}
+	delay := w.Early.Delay // the first row since the last pane: the time runs from when it is seen
+	if delay == 0 || w.Late.Delay > 0 && w.Late.Delay < delay {
+		delay = w.Late.Delay
+	}
+	n.early = now.Add(time.Duration(delay) * time.Millisecond)
+	return true, n.early
+}
+
+// advance moves the watermarks and fires what they pass, node by node in the order of the plan. The workers stand still. With end all windows close.
+func (s *stream) advance(ctx context.Context, end bool) error {
+	now := s.clock()
+	for _, n := range s.nodes {
+		in := endMark
+		for _, ref := range n.In {
+			in = min(in, s.nodes[ref.Node].mark)
+		}
+		if len(n.In) == 0 {
+			in = noMark
+		}
+		mark := n.guess(in, now)
+		if end {
+			in, mark = endMark, endMark
+		}
+		if n.agg != nil {
+			if err := s.fire(ctx, n, max(n.inMark, in), now, end); err != nil {
+				return err
+			}
+		}
+		if n.keyed != nil {
+			if err := s.fireKeyed(ctx, n, in); err != nil {
+				return err
+			}
+		}
+		n.inMark, n.mark = max(n.inMark, in), max(n.mark, mark)
+		if n.threshold != nil {
+			if err := n.threshold.passed(n.inMark); err != nil {
+				return &diag.Failure{Code: diag.OverThreshold, Place: n.Place, Transform: n.Name, Err: err}
+			}
+		}
+	}
+	return nil
+}
+
+// flushAll hands on what the encoders hold. The workers stand still.
+func (s *stream) flushAll(ctx context.Context) error {
+	for _, w := range s.workers {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drifts reports whether a source is too far ahead of the slowest, and has to wait.
+func (s *stream) drifts(f *feed) bool {
+	if s.opts.MaxDrift <= 0 || len(s.feeds) < 2 {
+		return false
+	}
+	now := s.clock()
+	own, least := int64(math.MinInt64), endMark
+	for _, g := range s.feeds {
+		at, ok := s.reached(g, now)
+		switch {
+		case g == f:
+			own = at
+		case ok:
+			least = min(least, at)
+		}
+	}
+	return own != noMark && least != endMark && own > least && (least == noMark || own-least > s.opts.MaxDrift.Milliseconds())
+}
+
+// reached is how far a source is in event time: by the watermark after it where one is made there, else by its own; ok is false where it is idle or has
+// ended.
+func (s *stream) reached(f *feed, now time.Time) (at int64, ok bool) {
+	of := f.n
+	for _, n := range s.nodes {
+		if op, assigns := n.Op.(*plan.AssignTime); assigns && op.Watermark != nil && len(n.feeds) == 1 && n.feeds[0] == f {
+			of = n
+			break
+		}
+	}
+	at, ok = of.tracker.mark(of.feeds, now)
+	return at, ok && at != endMark
+}
