@@ -31,12 +31,19 @@ type streamFigures struct {
 // pending is a checkpoint that has been taken at a turn and is being written.
 type pending struct {
 	checkpoint *state.Checkpoint
-	parts      map[*node][]*part // of aggregates, in the order of the checkpoint's parts
-	lastFile   int64             // files numbered after it belong to later checkpoints
+	parts      map[*node][]*partOf // of aggregates
+	lastFile   int64               // files numbered after it belong to later checkpoints
 	positions  map[*feed]map[string]string
 	taken      time.Time
 	done       chan struct{} // closed when it has been written and committed, or err is set
 	err        error
+}
+
+// partOf is a part as a checkpoint has it. The part itself may be gone before it is written.
+type partOf struct {
+	*part
+	tables []*kernel.Table
+	wrote  written
 }
 
 // maxParts is how many parts an aggregate has at a checkpoint before they are put together.
@@ -71,7 +78,7 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 // take collects what a checkpoint is made of. It costs microseconds but for what sinks do.
 func (s *stream) take(ctx context.Context) (*pending, error) {
 	s.changed.Store(false)
-	p := &pending{parts: map[*node][]*part{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
+	p := &pending{parts: map[*node][]*partOf{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
 	c := &state.Checkpoint{Job: s.opts.Job, Taken: p.taken, Program: s.opts.Program}
 	p.checkpoint = c
 	if s.opts.Store != nil {
@@ -133,7 +140,9 @@ func (s *stream) takeNode(ctx context.Context, n *node, p *pending) error {
 				n.tables[i] = n.agg.NewTable()
 			}
 		}
-		p.parts[n] = slices.Clone(n.parts)
+		for _, part := range n.parts {
+			p.parts[n] = append(p.parts[n], &partOf{part: part, tables: part.tables, wrote: part.written})
+		}
 	case n.keyed != nil:
 		data, err := n.keyed.save()
 		if err != nil {
@@ -248,12 +257,13 @@ func (s *stream) decide(p *pending) error {
 		of := c.Part(s.partName(n))
 		of.Files = nil
 		for _, part := range parts {
-			if part.segment == nil {
-				if err := s.writePart(n, part); err != nil {
+			if part.wrote.segment == nil {
+				var err error
+				if part.wrote, err = s.writeTables(n, part.tables); err != nil {
 					return err
 				}
 			}
-			of.Files = append(of.Files, part.file)
+			of.Files = append(of.Files, part.wrote.file)
 		}
 	}
 	return s.opts.Store.Decide(c)
@@ -267,7 +277,18 @@ func (s *stream) settled(context.Context) error {
 		return p.err
 	}
 	for n, parts := range p.parts {
-		s.unload(n, parts)
+		for _, part := range parts {
+			switch {
+			case part.segment != nil || part.wrote.segment == nil:
+			case part.gone:
+				if err := part.wrote.segment.Close(); err != nil {
+					return n.failure(err)
+				}
+			default:
+				part.written = part.wrote
+			}
+		}
+		s.unload(n, n.parts)
 	}
 	return nil
 }
@@ -413,7 +434,7 @@ func (s *stream) restore(n *node, p *state.Part) error {
 			if err != nil {
 				return err
 			}
-			n.parts = append(n.parts, &part{segment: segment, file: f, ends: segment.Ends()})
+			n.parts = append(n.parts, &part{written: written{segment, f}, ends: segment.Ends()})
 		}
 		n.next = n.endAfter(n.inMark)
 	case n.keyed != nil:

@@ -66,6 +66,7 @@ func (r *run) driveSource(ctx context.Context, n *node) error {
 		seq   int64
 		ended bool
 	)
+	_, numbered := n.reader.(catalog.Resumable) // it numbers its morsels itself
 	next := func(ctx context.Context, m *catalog.Morsel) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -77,8 +78,10 @@ func (r *run) driveSource(ctx context.Context, n *node) error {
 		}
 		err := n.reader.Next(ctx, m)
 		ended = err != nil
-		m.Seq = seq
-		seq++
+		if !numbered {
+			m.Seq = seq
+			seq++
+		}
 		return err
 	}
 	return r.each(ctx, n, func(ctx context.Context, w *worker) error {

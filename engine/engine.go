@@ -171,6 +171,7 @@ func (r *run) open(ctx context.Context) error {
 			counters: r.opts.Progress.counters(id), threshold: newThreshold(n)})
 		if r.stream != nil {
 			r.nodes[id].streamNode = newStreamNode()
+			r.opts.Progress.setStream(id, r.nodes[id].streamNode)
 		}
 		for input, ref := range n.In {
 			from := r.nodes[ref.Node]

@@ -18,13 +18,20 @@ import (
 	"github.com/leat-project/leat/state"
 )
 
-// part is groups of an aggregate that no worker adds to any more: tables in memory, the same as a segment on disk, or that alone.
+// part is groups of an aggregate that no worker adds to any more: tables in memory, the same as a segment on disk, or that alone. It is the
+// coordinator's: who writes a checkpoint reads the tables alone.
 type part struct {
-	tables  []*kernel.Table
-	bytes   int64 // of the tables
+	tables []*kernel.Table
+	bytes  int64 // of the tables
+	written
+	ends []int64
+	gone bool
+}
+
+// written is a part on disk.
+type written struct {
 	segment *kernel.Spill
-	file    state.File // of the segment
-	ends    []int64
+	file    state.File
 }
 
 func newPart(tables []*kernel.Table) *part {
@@ -44,6 +51,7 @@ func newPart(tables []*kernel.Table) *part {
 
 // close lets go of the segment. Its file stays: checkpoints may name it.
 func (p *part) close() error {
+	p.gone = true
 	if p.segment == nil {
 		return nil
 	}
@@ -235,7 +243,8 @@ func (n *node) dropEnded(mark int64) error {
 // spillTable writes a table as a segment, in place of its memory.
 func (s *stream) spillTable(n *node, t *kernel.Table) (*part, error) {
 	p := newPart([]*kernel.Table{t})
-	if err := s.writePart(n, p); err != nil {
+	var err error
+	if p.written, err = s.writeTables(n, p.tables); err != nil {
 		return nil, n.failure(&catalog.Problem{Code: diag.CannotWrite, Text: err.Error(),
 			Hint: "Name a folder with more room by --state-dir, or allow more memory by --memory-limit."})
 	}
@@ -243,22 +252,18 @@ func (s *stream) spillTable(n *node, t *kernel.Table) (*part, error) {
 	return p, nil
 }
 
-// writePart writes a part's tables as a segment.
-func (s *stream) writePart(n *node, p *part) error {
+// writeTables writes tables as a segment.
+func (s *stream) writeTables(n *node, tables []*kernel.Table) (written, error) {
 	store := s.opts.Store
 	if store == nil {
-		return errors.New("the state exceeds the memory limit, and there is no folder for it")
+		return written{}, errors.New("the state exceeds the memory limit, and there is no folder for it")
 	}
-	f, err := store.WriteFile(store.NextFile(), func(w io.Writer) error { return kernel.WriteSegment(w, p.tables) })
+	f, err := store.WriteFile(store.NextFile(), func(w io.Writer) error { return kernel.WriteSegment(w, tables) })
 	if err != nil {
-		return fmt.Errorf("write the state of %q: %w", n.Name, err)
+		return written{}, fmt.Errorf("write the state of %q: %w", n.Name, err)
 	}
 	segment, err := kernel.OpenSegment(store.Path(f))
-	if err != nil {
-		return err
-	}
-	p.file, p.segment = f, segment
-	return nil
+	return written{segment, f}, err
 }
 
 // added takes note of rows that a worker has added to its table, and writes the table to disk when it has grown past its share of memory.

@@ -40,6 +40,7 @@ type counters struct {
 	finished atomic.Bool
 	progress func() (done, total int64) // of a source, set before the workers start
 	model    func() task.Metrics        // of a prediction, likewise
+	stream   *streamNode                // nil: not in a stream
 }
 
 func (p *Progress) init(pl *plan.Plan) {
@@ -67,6 +68,12 @@ func (p *Progress) setModel(id int, metrics func() task.Metrics) {
 	p.nodes[id].model = metrics
 }
 
+func (p *Progress) setStream(id int, n *streamNode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nodes[id].stream = n
+}
+
 // Snapshot returns the figures of all nodes, in the order of the plan.
 func (p *Progress) Snapshot() []NodeProgress {
 	p.mu.Lock()
@@ -77,6 +84,9 @@ func (p *Progress) Snapshot() []NodeProgress {
 			Rows: c.rows.Load(), Errors: c.errors.Load(), Total: -1, Finished: c.finished.Load()}
 		if c.progress != nil {
 			n.Done, n.Total = c.progress()
+		}
+		if c.stream != nil {
+			n.Late, n.Ahead, n.Watermark = c.stream.late.Load(), c.stream.ahead.Load(), c.stream.shown.Load()
 		}
 		if c.model != nil {
 			m := c.model()

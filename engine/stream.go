@@ -70,6 +70,7 @@ type streamNode struct {
 	inMark  int64    // of what comes in: the least of the inputs'
 	late    atomic.Int64
 	ahead   atomic.Int64 // rows set aside as too far in the future
+	shown   atomic.Int64 // mark, for who looks on
 
 	mu     sync.Mutex
 	parts  []*part // tables and segments beside those that the workers add to
@@ -83,6 +84,7 @@ type streamNode struct {
 func newStreamNode() *streamNode {
 	n := &streamNode{mark: noMark, inMark: noMark, next: endMark}
 	n.fresh.Store(endMark)
+	n.shown.Store(noMark)
 	return n
 }
 

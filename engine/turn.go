@@ -166,6 +166,7 @@ func (s *stream) advance(ctx context.Context, end bool) error {
 			}
 		}
 		n.inMark, n.mark = max(n.inMark, in), max(n.mark, mark)
+		n.shown.Store(n.mark)
 		if n.threshold != nil {
 			if err := n.threshold.passed(n.inMark); err != nil {
 				return &diag.Failure{Code: diag.OverThreshold, Place: n.Place, Transform: n.Name, Err: err}

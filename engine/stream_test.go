@@ -1,0 +1,520 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/engine"
+	"github.com/leat-project/leat/expr"
+	"github.com/leat-project/leat/internal/vfs"
+	"github.com/leat-project/leat/plan"
+	"github.com/leat-project/leat/state"
+)
+
+// topic is an endless source in memory: partitions of events, which can be read from any position. The test holds it.
+type topic struct {
+	parts   [][]event
+	seed    uint64
+	ends    bool // at the end of the partitions; else it waits
+	slow    time.Duration
+	noTimes bool
+	quiet   atomic.Bool // everything that there is has been handed out
+	fail    error       // what Next returns at the end
+}
+
+type event struct {
+	key string
+	v   int64
+	at  int64
+}
+
+var eventSchema = column.Schema{{Name: "k", Type: column.StringType}, {Name: "v", Type: column.IntType}, {Name: "t", Type: column.IntType}}
+
+var _ = catalog.AddConnector(catalog.Connector{Name: "TestTopic", Source: func(c map[string]any) (catalog.Source, error) {
+	return c["topic"].(*topic), nil
+}})
+
+func (s *topic) Schema(context.Context) (column.Schema, error) { return eventSchema, nil }
+func (s *topic) Unbounded() bool                               { return !s.ends }
+func (s *topic) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
+	r := &topicReader{topic: s, next: make([]int, len(s.parts)), rng: rand.New(rand.NewPCG(s.seed, 9))}
+	for _, f := range fields {
+		r.fields = append(r.fields, eventSchema.Index(f.Name))
+	}
+	return r, nil
+}
+
+type topicReader struct {
+	topic  *topic
+	fields []int
+	mu     sync.Mutex
+	next   []int
+	rng    *rand.Rand
+}
+
+func (r *topicReader) Progress() (int64, int64)    { return 0, -1 }
+func (r *topicReader) Close() error                { return nil }
+func (r *topicReader) NewDecoder() catalog.Decoder { return r }
+
+func (r *topicReader) Partitions() (out []string) {
+	for i := range r.topic.parts {
+		out = append(out, fmt.Sprint("p", i))
+	}
+	return out
+}
+
+func (r *topicReader) CaughtUp(_ context.Context, partition string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, _ := strconv.Atoi(partition[1:])
+	return r.next[i] == len(r.topic.parts[i])
+}
+
+func (r *topicReader) Resume(_ context.Context, from catalog.Resume) error {
+	for partition, position := range from.Positions {
+		i, _ := strconv.Atoi(partition[1:])
+		r.next[i], _ = strconv.Atoi(position)
+	}
+	return nil
+}
+
+func (r *topicReader) Next(ctx context.Context, m *catalog.Morsel) error {
+	if r.topic.slow > 0 {
+		time.Sleep(r.topic.slow)
+	}
+	r.mu.Lock()
+	var open []int
+	for i, n := range r.next {
+		if n < len(r.topic.parts[i]) {
+			open = append(open, i)
+		}
+	}
+	if len(open) == 0 {
+		r.mu.Unlock()
+		r.topic.quiet.Store(true)
+		if r.topic.fail != nil {
+			return r.topic.fail
+		}
+		if r.topic.ends {
+			return io.EOF
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	defer r.mu.Unlock()
+	i := open[r.rng.IntN(len(open))]
+	from := r.next[i]
+	to := min(from+1+r.rng.IntN(40), len(r.topic.parts[i]))
+	r.next[i] = to
+	m.Part, m.Partition, m.Position, m.Seq, m.File = [3]int{i, from, to}, fmt.Sprint("p", i), fmt.Sprint(to), int64(i)<<40|int64(from), "topic"
+	return nil
+}
+
+func (r *topicReader) Decode(_ context.Context, m *catalog.Morsel, out catalog.Out) error {
+	at := m.Part.([3]int)
+	events := r.topic.parts[at[0]][at[1]:at[2]]
+	b := &column.Batch{N: len(events), Origin: &column.Origin{File: m.File}}
+	builders := make([]*column.Builder, len(r.fields))
+	for i, f := range r.fields {
+		builders[i] = column.NewBuilder(eventSchema[f].Type)
+		for _, e := range events {
+			if err := builders[i].Append([]column.Value{e.key, e.v, e.at}[f]); err != nil {
+				return err
+			}
+		}
+		b.Cols = append(b.Cols, builders[i].Finish())
+	}
+	for _, e := range events {
+		if !r.topic.noTimes {
+			b.Times = append(b.Times, e.at)
+		}
+	}
+	return out.Batch(b)
+}
+
+// ledger is a transactional sink whose committed rows and staged epochs outlast runs, as a server's do.
+type ledger struct {
+	mu        sync.Mutex
+	rows      []string
+	committed int64
+	crash     func(point string) error // fails at named points; nil: never
+}
+
+var _ = catalog.AddConnector(catalog.Connector{Name: "TestLedger", Sink: func(c map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) {
+	return ledgerSink{c["ledger"].(*ledger)}, nil
+}})
+
+type ledgerSink struct{ *ledger }
+
+func (s ledgerSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
+	return &ledgerWriter{ledger: s.ledger}, nil
+}
+
+type ledgerWriter struct {
+	*ledger
+	open []string
+}
+
+func (w *ledgerWriter) NewEncoder() catalog.Encoder { return w }
+func (w *ledgerWriter) Commit(context.Context) (catalog.Written, error) {
+	return catalog.Written{}, nil
+}
+func (w *ledgerWriter) Abort() error                { return nil }
+func (w *ledgerWriter) Flush(context.Context) error { return nil }
+func (w *ledgerWriter) Recover(ctx context.Context, epoch int64, staged []byte) error {
+	return w.CommitEpoch(ctx, epoch, staged)
+}
+
+func (w *ledgerWriter) Prepare(context.Context, int64) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	staged, err := json.Marshal(w.open)
+	w.open = nil
+	return staged, err
+}
+
+func (w *ledgerWriter) CommitEpoch(_ context.Context, epoch int64, staged []byte) error {
+	if w.crash != nil {
+		if err := w.crash("commit"); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if epoch <= w.committed || staged == nil {
+		return nil
+	}
+	var rows []string
+	if err := json.Unmarshal(staged, &rows); err != nil {
+		return err
+	}
+	w.rows, w.committed = append(w.rows, rows...), epoch
+	return nil
+}
+
+func (w *ledgerWriter) Write(_ context.Context, b *column.Batch) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.Each(func(i int) {
+		var cells []string
+		for _, c := range b.Cols {
+			cells = append(cells, fmt.Sprint(c.Value(i)))
+		}
+		if b.Starts != nil {
+			cells = append(cells, fmt.Sprint("@", b.Ends[i]))
+		}
+		w.open = append(w.open, strings.Join(cells, " "))
+	})
+	return nil
+}
+
+func (s *ledger) sorted() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := slices.Clone(s.rows)
+	slices.Sort(out)
+	return out
+}
+
+// events makes partitions of events, each at most disorder behind the greatest time before it.
+func events(parts, n int, disorder int64, seed uint64) [][]event {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	out := make([][]event, parts)
+	for p := range out {
+		at := int64(1_700_000_000_000)
+		for range n {
+			at += rng.Int64N(50)
+			out[p] = append(out[p], event{key: fmt.Sprint("key", rng.IntN(7)), v: rng.Int64N(1000), at: at - rng.Int64N(disorder+1)})
+		}
+	}
+	return out
+}
+
+func eventField(name string) *expr.Expr { return expr.FieldRef(eventSchema[eventSchema.Index(name)]) }
+
+// windowed is a plan that reads the topic, counts by key and window, and writes to the ledger; rows that come too late go to another.
+func windowed(t *topic, w plan.Windowing, mark *plan.Watermark, to, late *ledger) *plan.Plan {
+	b := plan.NewBuilder("test")
+	b.At = plan.Meta{Name: "Read", Transform: "Read", Place: diag.Place{File: "p.yaml", Line: 3, Col: 7}}
+	in := b.Source("TestTopic", map[string]any{"topic": t}, eventSchema, !t.ends).Main()
+	if mark != nil {
+		b.At.Name = "Time"
+		in = b.AssignTime(in, nil, mark).Main()
+	}
+	b.At.Name = "Window"
+	in = b.Window(in, w).Main()
+	b.At.Name = "Count"
+	agg := b.Aggregate(in, []string{"k"}, []plan.Agg{
+		{Name: "n", Fn: "count", Arg: eventField("v"), Type: column.IntType},
+		{Name: "sum", Fn: "sum", Arg: eventField("v"), Type: column.IntType},
+		{Name: "all", Fn: "group", Arg: eventField("v"), Type: column.ListOf(column.IntType)},
+	})
+	b.At.Name = "Write"
+	b.Sink("TestLedger", map[string]any{"ledger": to}, agg.Main())
+	if late != nil {
+		b.At.Name = "WriteLate"
+		ref, _ := agg.Late()
+		b.Sink("TestLedger", map[string]any{"ledger": late}, ref)
+	}
+	plan.Prune(b.Plan)
+	return b.Plan
+}
+
+// bounded is what the same topic gives as bounded input.
+func bounded(t *testing.T, parts [][]event, w plan.Windowing, mark *plan.Watermark) []string {
+	t.Helper()
+	sink := &rows{}
+	p := windowed(&topic{parts: parts, ends: true}, w, mark, nil, nil)
+	last := p.Nodes[len(p.Nodes)-1]
+	last.Op = &plan.Sink{Connector: "TestRowsAndWindows", Config: map[string]any{"sink": sink}}
+	if _, err := engine.Run(t.Context(), p, engine.Options{Parallelism: 2}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(sink.lines)
+	return sink.lines
+}
+
+var _ = catalog.AddConnector(catalog.Connector{Name: "TestRowsAndWindows", Sink: func(c map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) {
+	return windowRows{c["sink"].(*rows)}, nil
+}})
+
+type windowRows struct{ *rows }
+
+func (s windowRows) Open(context.Context, column.Schema) (catalog.Writer, error) { return s, nil }
+func (s windowRows) NewEncoder() catalog.Encoder                                 { return s }
+func (s windowRows) Write(_ context.Context, b *column.Batch) error {
+	w := &ledgerWriter{ledger: &ledger{}}
+	err := w.Write(context.Background(), b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, w.open...)
+	return err
+}
+
+func openStore(t *testing.T, dir string) (*state.Store, *state.Checkpoint) {
+	t.Helper()
+	store, err := state.Open(vfs.OS, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, notes, err := store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, note := range notes {
+		t.Log(note)
+	}
+	return store, c
+}
+
+// drain runs a stream until all that is there has been read, then stops it with all windows closed.
+func drain(t *testing.T, tp *topic, p *plan.Plan, o engine.Options) *engine.Result {
+	t.Helper()
+	stop := make(chan struct{})
+	o.Stream.Stop, o.Stream.Drain = stop, true
+	go func() {
+		for !tp.quiet.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(20 * time.Millisecond)
+		close(stop)
+	}()
+	r, err := engine.Run(t.Context(), p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var streamWindows = map[string]plan.Windowing{
+	"fixed":        {Kind: plan.Fixed, Size: 2000},
+	"sliding":      {Kind: plan.Sliding, Size: 3000, Period: 1000},
+	"sessions":     {Kind: plan.Sessions, Gap: 40},
+	"accumulating": {Kind: plan.Fixed, Size: 2000, Lateness: 500, Accumulating: true},
+}
+
+// TestStreamGivesWhatBoundedInputGives is P1: a stream of which no row is late gives the rows that bounded input gives.
+func TestStreamGivesWhatBoundedInputGives(t *testing.T) {
+	for name, w := range streamWindows {
+		t.Run(name, func(t *testing.T) {
+			mark := &plan.Watermark{Disorder: 300, Idle: 10_000}
+			parts := events(3, 2000, 300, 1)
+			want := bounded(t, parts, w, mark)
+			for _, workers := range []int{1, 3} {
+				to, late := &ledger{}, &ledger{}
+				tp := &topic{parts: parts, seed: uint64(workers)}
+				store, c := openStore(t, t.TempDir())
+				drain(t, tp, windowed(tp, w, mark, to, late), engine.Options{Parallelism: workers,
+					Stream: engine.StreamOptions{Store: store, Checkpoint: c, Interval: 3 * time.Millisecond}})
+				if err := store.Close(); err != nil {
+					t.Fatal(err)
+				}
+				same(t, want, to.sorted())
+				if len(late.rows) > 0 {
+					t.Errorf("%d rows were late", len(late.rows))
+				}
+			}
+		})
+	}
+}
+
+func same(t *testing.T, want, got []string) {
+	t.Helper()
+	if slices.Equal(want, got) {
+		return
+	}
+	for i := range min(len(want), len(got)) {
+		if want[i] != got[i] {
+			t.Fatalf("row %d of %d (want %d) is\n%s\nwant\n%s", i, len(got), len(want), got[i], want[i])
+		}
+	}
+	t.Fatalf("%d rows, want %d", len(got), len(want))
+}
+
+// TestStreamIsKilled kills a stream at random moments and starts it again, with another number of workers each time. In the end
+// the sink has what an undisturbed run gives.
+func TestStreamIsKilled(t *testing.T) {
+	for name, w := range streamWindows {
+		if name == "accumulating" {
+			continue // a pane may be fired twice, before and after the kill: only the last counts
+		}
+		t.Run(name, func(t *testing.T) {
+			mark := &plan.Watermark{Disorder: 300, Idle: 10_000}
+			parts := events(3, 1500, 300, 2)
+			want := bounded(t, parts, w, mark)
+			rng := rand.New(rand.NewPCG(4, 4))
+			to, dir := &ledger{}, t.TempDir()
+			for kills := 0; ; kills++ {
+				tp := &topic{parts: parts, seed: uint64(kills), slow: 50 * time.Microsecond}
+				p := windowed(tp, w, mark, to, nil)
+				store, c := openStore(t, dir)
+				o := engine.Options{Parallelism: 1 + kills%3, Stream: engine.StreamOptions{Store: store, Checkpoint: c, Interval: time.Millisecond}}
+				if kills == 25 {
+					drain(t, tp, p, o)
+					store.Close()
+					break
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(8*time.Millisecond))))
+				if _, err := engine.Run(ctx, p, o); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("run %d ended with %v", kills, err)
+				}
+				cancel()
+				store.Close()
+			}
+			same(t, want, to.sorted())
+		})
+	}
+}
+
+// TestStreamStops stops a stream at a checkpoint and goes on.
+func TestStreamStops(t *testing.T) {
+	w, mark := plan.Windowing{Kind: plan.Fixed, Size: 2000}, &plan.Watermark{Disorder: 300, Idle: 10_000}
+	parts := events(2, 1000, 300, 3)
+	want := bounded(t, parts, w, mark)
+	to, dir := &ledger{}, t.TempDir()
+	half := [][]event{parts[0][:400], parts[1][:700]}
+	for i, seen := range [][][]event{half, half, parts} {
+		tp := &topic{parts: seen}
+		store, c := openStore(t, dir)
+		stop := make(chan struct{})
+		go func() {
+			for !tp.quiet.Load() {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(20 * time.Millisecond)
+			close(stop)
+		}()
+		_, err := engine.Run(t.Context(), windowed(tp, w, mark, to, nil), engine.Options{Parallelism: 2,
+			Stream: engine.StreamOptions{Store: store, Checkpoint: c, Stop: stop, Drain: i == 2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Close()
+	}
+	same(t, want, to.sorted())
+}
+
+// TestLateRowsAreAccountedFor counts rows: what is late, in windows, and set aside adds up.
+func TestLateRowsAreAccountedFor(t *testing.T) {
+	parts := events(2, 3000, 100, 5)
+	rng := rand.New(rand.NewPCG(5, 5))
+	for p := range parts {
+		for i := range parts[p] {
+			if rng.IntN(100) == 0 {
+				parts[p][i].at -= 20_000
+			}
+		}
+	}
+	to, late := &ledger{}, &ledger{}
+	tp := &topic{parts: parts}
+	r := drain(t, tp, windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, &plan.Watermark{Disorder: 100, Idle: 10_000}, to, late), engine.Options{Parallelism: 2})
+	total := 0
+	for _, line := range to.rows {
+		n, err := strconv.Atoi(strings.Fields(line)[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	counted := int64(0)
+	for _, n := range r.Nodes {
+		counted += n.Late
+	}
+	if len(late.rows) == 0 || total+len(late.rows) != 6000 || counted != int64(len(late.rows)) {
+		t.Errorf("%d rows in windows, %d late (%d counted), want 6000 together, some of them late", total, len(late.rows), counted)
+	}
+}
+
+// TestStateOfAnotherPipeline refuses a checkpoint that does not fit.
+func TestStateOfAnotherPipeline(t *testing.T) {
+	parts, mark := events(1, 300, 0, 6), &plan.Watermark{Idle: 10_000}
+	dir := t.TempDir()
+	tp := &topic{parts: parts}
+	run := func(p *plan.Plan) error {
+		store, c := openStore(t, dir)
+		defer store.Close()
+		stop := make(chan struct{})
+		close(stop)
+		if c == nil {
+			stop = make(chan struct{})
+			time.AfterFunc(30*time.Millisecond, func() { close(stop) })
+		}
+		_, err := engine.Run(t.Context(), p, engine.Options{Stream: engine.StreamOptions{Store: store, Checkpoint: c, Stop: stop}})
+		return err
+	}
+	if err := run(windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, mark, &ledger{}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	var f *diag.Failure
+	if err := run(windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 500}, mark, &ledger{}, nil)); !errors.As(err, &f) || f.Code != diag.StateMismatch ||
+		!strings.Contains(err.Error(), "fixed(1s)") || !strings.Contains(err.Error(), "fixed(500ms)") {
+		t.Errorf("another window: %v", err)
+	}
+	if err := run(windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, mark, &ledger{}, nil)); err != nil {
+		t.Errorf("the same pipeline: %v", err)
+	}
+}
+
+// TestSourceFails ends a stream with the error of a source.
+func TestSourceFails(t *testing.T) {
+	tp := &topic{parts: events(1, 100, 0, 7), fail: errors.New("the server is on fire")}
+	_, err := engine.Run(t.Context(), windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, nil, &ledger{}, nil), engine.Options{})
+	var f *diag.Failure
+	if !errors.As(err, &f) || f.Transform != "Read" || !strings.Contains(err.Error(), "on fire") {
+		t.Errorf("got %v", err)
+	}
+}
