@@ -4,10 +4,10 @@ T ?= 30s
 export CGO_ENABLED ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build test check staticcheck race fuzz gen bench demo reference clean
+.PHONY: help build test check staticcheck race fuzz gen bench demo reference clean services services-stop test-services faults
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/leat, one binary without cgo
 	$(GO) build -trimpath -o bin/leat ./cmd/leat
@@ -23,6 +23,18 @@ check: ## formatting, vet, staticcheck, test: run before every commit
 
 staticcheck: ## what go vet does not see
 	$(GO) run $(STATICCHECK) ./...
+
+services: ## start Kafka, PostgreSQL, MQTT and NATS on loopback for tests, installing what is missing
+	$(GO) run ./cmd/internal/services start
+
+services-stop: ## end what make services started
+	$(GO) run ./cmd/internal/services stop
+
+test-services: ## the tests that talk to those servers; none of them is skipped
+	LEAT_SERVICES=1 $(GO) test -count=1 ./internal/services ./connector/... ./engine/... ./cmd/leat/...
+
+faults: ## streams under faults, in full: hours
+	LEAT_FAULTS=full $(GO) test -count=1 -run Fault -timeout 3h ./faults/...
 
 race: ## the tests under the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race -short ./...
@@ -42,5 +54,5 @@ demo: build ## a fleet of machines, end to end
 reference: ## record what the reference libraries answer; see reference/README.md
 	reference/run.sh $(R)
 
-clean: ## remove what was built
+clean: services-stop ## remove what was built
 	rm -rf bin
