@@ -134,6 +134,7 @@ func (c *compiler) compile(root *catalog.Value, o Options) *plan.Plan {
 		}
 	}
 	c.builder.Plan.Options = c.options(root.Get("options"), o.Set)
+	c.streamOptions(root.Get("options"))
 	if tests := root.Get("tests"); tests != nil && tests.Data != nil {
 		c.wantList(tests, "tests")
 	}
@@ -150,6 +151,7 @@ func (c *compiler) compile(root *catalog.Value, o Options) *plan.Plan {
 	}
 	c.wire(top)
 	c.lower()
+	c.checkStream(c.builder.Plan)
 	if c.problems.Failed() {
 		return nil
 	}

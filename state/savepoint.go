@@ -103,6 +103,36 @@ func (s *Store) copyTo(w io.Writer, f File) error {
 	return errors.Join(err, in.Close())
 }
 
+// Rollback makes an older checkpoint the last one, with an epoch of its own. Nothing is committed again for it.
+func (s *Store) Rollback(epoch int64) (*Checkpoint, error) {
+	c, err := s.Read(epoch)
+	if err != nil {
+		known, _ := s.Epochs()
+		return nil, fmt.Errorf("epoch %d cannot be used (there are: %d): %w", epoch, known, err)
+	}
+	c.Epoch, c.Sinks = s.NextEpoch(), nil
+	return c, s.Decide(c)
+}
+
+// Drop takes a part out of the last checkpoint.
+func (s *Store) Drop(part string) error {
+	c, _, err := s.Load()
+	if err != nil {
+		return err
+	}
+	if c == nil || c.Part(part) == nil {
+		var known []string
+		if c != nil {
+			for _, p := range c.Parts {
+				known = append(known, p.Name)
+			}
+		}
+		return fmt.Errorf("the last checkpoint in %s has no part %q (it has: %q)", s.dir, part, known)
+	}
+	c.Parts = slices.DeleteFunc(c.Parts, func(p Part) bool { return p.Name == part })
+	return s.Decide(c) // under the same epoch: what sinks have staged may still have to be committed
+}
+
 // Remove removes all state in dir but its savepoints.
 func Remove(dir string) error {
 	s, err := Open(vfs.OS, dir)

@@ -20,7 +20,7 @@ import (
 type Store struct {
 	fs   vfs.FS
 	dir  string
-	last int64 // the last epoch that has been given out, in this run or before
+	last int64        // the last epoch that has been given out, in this run or before
 	file atomic.Int64 // numbers files
 	keep int
 	lock func() error

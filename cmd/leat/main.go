@@ -86,7 +86,7 @@ Exit codes: 0 done; 1 the pipeline failed while running; 2 the file is wrong; 3 
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.PersistentFlags().BoolVar(&g.noColor, "no-color", false, "never colour; the variable NO_COLOR has the same effect")
-	root.AddCommand(newRun(g), newCheck(g), newPlan(g), newExplain(g), newVersion(g), newRuntime(g), newPredict(g), newModel(g))
+	root.AddCommand(newRun(g), newCheck(g), newPlan(g), newExplain(g), newVersion(g), newRuntime(g), newPredict(g), newModel(g), newState(g))
 	root.AddCommand(newInferWorker())
 	return root
 }

@@ -112,8 +112,8 @@ func (g *global) predict(ctx context.Context, args []string, flags *predictFlags
 		args = []string{"-"}
 	}
 	log := newReporter(g, false)
-	ctx, release := interruptible(ctx, log)
-	defer release()
+	ctx, signals := catchSignals(ctx, log)
+	defer signals.release()
 	problems := &diag.List{}
 	p := flags.open(problems, manyRows(args))
 	log.problems(problems)

@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
-	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +22,7 @@ type runFlags struct {
 	logFormat   string
 	cpuProfile  string
 	offline     bool
+	stream      streamFlags
 }
 
 func newRun(g *global) *cobra.Command {
@@ -36,12 +34,16 @@ func newRun(g *global) *cobra.Command {
 
 On a terminal it shows how far each source and sink is; at the end, what was written. Interrupted once it stops, leaves
 nothing unfinished behind and says what was not written; interrupted twice it ends at once.
+
+A pipeline with a source that does not end runs as a stream, until it is interrupted or told to stop by SIGTERM. It then stops at a checkpoint, with exit code
+0, and the next run goes on from there; after a crash it goes on from the last checkpoint.
 All it has to say goes to standard error.`,
 		Example: `  leat run pipeline.yaml
   leat run --var input='logs/*.json.gz' --var output=out/errors.json pipeline.yaml
   leat run --vars production.yaml --set streaming=false pipeline.yaml
   leat run --parallelism 4 --memory-limit 512MiB pipeline.yaml
   leat run --log-format json pipeline.yaml 2> run.log
+  leat run --state-dir /var/lib/leat/meters --checkpoint-interval 1s meters.yaml
   echo '{pipeline: {type: chain, transforms: [{type: Create, config: {elements: [1, 2]}}, {type: LogForTesting}]}}' | leat run -`,
 		Args: wantArgs(1, 1, "one FILE"),
 		RunE: func(cmd *cobra.Command, files []string) error { return g.run(cmd.Context(), files[0], &flags) },
@@ -54,6 +56,7 @@ All it has to say goes to standard error.`,
 	cmd.Flags().StringVar(&flags.cpuProfile, "cpu-profile", "", "write a profile of the run to this `file`, for go tool pprof")
 	cmd.Flags().BoolVar(&flags.offline, "offline", false, "download nothing: a pipeline with models needs their runtime to be installed")
 	fixedValues(cmd, "log-format", "text", "json")
+	flags.stream.register(cmd)
 	return cmd
 }
 
@@ -64,8 +67,8 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 		return err
 	}
 	log := newReporter(g, flags.logFormat == "json")
-	ctx, release := interruptible(ctx, log)
-	defer release()
+	ctx, signals := catchSignals(ctx, log)
+	defer signals.release()
 	p, src, problems, err := g.compile(ctx, file, &flags.fileFlags)
 	switch {
 	case err != nil:
@@ -86,6 +89,9 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 	models, closeModels := newRuntimes(log, flags.offline, options.MemoryLimit)
 	defer closeModels()
 	options.Models = models.Open
+	if engine.IsStream(p) {
+		return g.stream(ctx, p, src, flags, options, log, signals)
+	}
 	return execute(ctx, p, src, options, log)
 }
 
@@ -142,36 +148,6 @@ func tune(memoryLimit int64) {
 	if os.Getenv("GOMEMLIMIT") == "" && memoryLimit > 0 {
 		// Near the limit the collector works harder, whatever gcPercent says.
 		debug.SetMemoryLimit(memoryLimit - min(ownMemory, memoryLimit/4))
-	}
-}
-
-// interruptible returns a context that the first interrupt cancels; the second one ends the process.
-func interruptible(ctx context.Context, log *reporter) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		for seen := 0; ; seen++ {
-			select {
-			case <-done:
-				return
-			case <-signals:
-			}
-			if seen > 0 {
-				log.erase()
-				os.Exit(exitInterrupted)
-			}
-			log.stopping()
-			cancel()
-		}
-	})
-	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
-		wait.Wait()
-		cancel()
 	}
 }
 
