@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -24,16 +25,18 @@ milliseconds, durations as seconds, bytes as the text that they are, and lists, 
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of rows is not promised.
 
+` + streamFilesDoc + `
+
 **Cost**: one pass; workers format in parallel.`,
 	Source: beamIO + "#writetocsv",
-	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names; .gz or .zst at its end compresses."},
+	Fields: append([]catalog.Field{
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names; .gz or .zst at its end compresses. \"-\" is standard output."},
 		{Name: "delimiter", Type: catalog.Text, Default: ",", Doc: "The character between fields."},
 		{Name: "sep", Type: catalog.Text, Doc: "The same as delimiter, by its name in pandas."},
 		{Name: "header", Type: catalog.Boolean, Default: "true", Doc: "Whether the names of the fields come first."},
 		{Name: "na_rep", Type: catalog.Text, Default: `""`, Doc: "The text of a null."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files to write."},
-	},
+	}, file.RollFields()...),
 	Example: `pipeline:
   type: chain
   transforms:
@@ -46,44 +49,36 @@ milliseconds, durations as seconds, bytes as the text that they are, and lists, 
       config:
         path: readings.csv
 `,
-	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) { return bindCSVSink(config) },
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		return bindCSVSink(config, env)
+	},
 })
 
 // csvSink is WriteToCsv with its configuration understood.
 type csvSink struct {
-	path    string
-	shards  int
+	file.Target
 	dialect csvDialect
 	header  bool
 	null    string
 }
 
-func bindCSVSink(config map[string]any) (*csvSink, error) {
-	s := &csvSink{header: true, shards: 1, dialect: csvDialect{delimiter: ',', quote: '"'}}
-	s.path, _ = config["path"].(string)
+func bindCSVSink(config map[string]any, env *catalog.SinkEnv) (*csvSink, error) {
+	s := &csvSink{header: true, dialect: csvDialect{delimiter: ',', quote: '"'}}
 	s.null, _ = config["na_rep"].(string)
 	if header, ok := config["header"].(bool); ok {
 		s.header = header
 	}
-	var err error
-	for _, key := range []string{"delimiter", "sep"} {
-		if text, ok := config[key].(string); ok && err == nil {
-			s.dialect.delimiter, err = oneByte(key, text)
+	var errs [3]error
+	for i, key := range []string{"delimiter", "sep"} {
+		if text, ok := config[key].(string); ok {
+			s.dialect.delimiter, errs[i] = oneByte(key, text)
 		}
 	}
-	if err == nil {
-		s.shards, err = file.NumShards(config)
-	}
-	if err == nil {
-		err = file.ShardOptions{Num: s.shards}.Check(s.path)
-	}
-	return s, err
+	s.Target, errs[2] = file.BindTarget(config, env)
+	return s, errors.Join(errs[:]...)
 }
 
-// Targets returns the names of the files.
-func (s *csvSink) Targets() []string { return file.ShardOptions{Num: s.shards}.Targets(s.path) }
-
-// Open makes the shards.
+// Open begins writing.
 func (s *csvSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	var header []byte
 	if s.header {
@@ -95,49 +90,35 @@ func (s *csvSink) Open(_ context.Context, schema column.Schema) (catalog.Writer,
 		}
 		header = append(header, '\n')
 	}
-	shards, err := file.Create(s.path, file.ShardOptions{Num: s.shards, Header: header})
-	if err != nil {
-		return nil, err
-	}
-	return &csvWriter{Shards: shards, sink: s}, nil
+	return s.Create(header, func(out file.Output) catalog.Encoder { return &csvEncoder{sink: s, rows: file.NewGather(out)} })
 }
-
-type csvWriter struct {
-	*file.Shards
-	sink *csvSink
-}
-
-// NewEncoder returns an encoder for one worker.
-func (w *csvWriter) NewEncoder() catalog.Encoder { return &csvEncoder{w: w} }
 
 // csvEncoder gathers records.
 type csvEncoder struct {
-	w       *csvWriter
+	sink    *csvSink
+	rows    *file.Gather
 	buf     []byte
 	scratch []byte
 }
 
 // Write appends the rows of b.
-func (e *csvEncoder) Write(ctx context.Context, b *column.Batch) error {
-	var err error
+func (e *csvEncoder) Write(_ context.Context, b *column.Batch) error {
+	var errs error
 	b.Each(func(i int) {
+		e.buf = e.rows.Begin(b, i)
 		e.row(b, i)
-		if err == nil && len(e.buf) >= file.FlushBytes {
-			err = e.Flush(ctx)
+		if err := e.rows.End(e.buf); err != nil && errs == nil {
+			errs = err
 		}
 	})
-	return err
+	return errs
 }
 
-// Flush hands the records to the shards.
-func (e *csvEncoder) Flush(context.Context) error {
-	err := e.w.Shards.Write(e.buf)
-	e.buf = e.buf[:0]
-	return err
-}
+// Flush hands the records on.
+func (e *csvEncoder) Flush(context.Context) error { return e.rows.Flush() }
 
 func (e *csvEncoder) row(b *column.Batch, i int) {
-	d := &e.w.sink.dialect
+	d := &e.sink.dialect
 	alone := len(b.Cols) == 1
 	for c, v := range b.Cols {
 		if c > 0 {
@@ -145,7 +126,7 @@ func (e *csvEncoder) row(b *column.Batch, i int) {
 		}
 		switch {
 		case v.IsNull(i):
-			e.buf = d.appendQuoted(e.buf, []byte(e.w.sink.null), alone)
+			e.buf = d.appendQuoted(e.buf, []byte(e.sink.null), alone)
 		case v.Type.Kind == column.String || v.Type.Kind == column.Bytes:
 			e.buf = d.appendQuoted(e.buf, v.Bin(i), alone)
 		case v.Type.Kind == column.Int:

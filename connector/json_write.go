@@ -25,14 +25,16 @@ RFC 3339 in UTC with milliseconds, durations seconds. Bytes are base64.
 
 Files are called path-SSSSS-of-NNNNN, one unless num_shards says otherwise, and appear under that name only when the whole pipeline
 has succeeded. The order of rows in them is not promised. A path that ends in .gz or .zst is compressed.
+
+` + streamFilesDoc + `
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#writetojson",
-	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "The files' name without the shard's number."},
+	Fields: append([]catalog.Field{
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "The files' name without the shard's number; \"-\" is standard output."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files."},
 		{Name: "lines", Type: catalog.Boolean, Default: "true", Doc: "One object a line, as Beam's default; false is refused."},
 		{Name: "orient", Type: catalog.Text, Default: "records", Enum: []string{"records"}, Doc: "The shape of the file, as in Beam."},
-	},
+	}, file.RollFields()...),
 	Example: `
 pipeline:
   type: chain
@@ -46,48 +48,26 @@ pipeline:
       config:
         path: "{{ tmp }}/in.json"
 `,
-	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) { return newJSONSink(config) },
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		return newJSONSink(config, env)
+	},
 })
 
-type jsonSink struct {
-	path    string
-	options file.ShardOptions
-}
+type jsonSink struct{ file.Target }
 
-func newJSONSink(config map[string]any) (*jsonSink, error) {
+func newJSONSink(config map[string]any, env *catalog.SinkEnv) (*jsonSink, error) {
 	if config["lines"] == false {
 		return nil, &catalog.Problem{Key: "lines", Code: diag.Unsupported, Text: "a file that is one JSON document is not written", Hint: "Write one object a line."}
 	}
-	s := &jsonSink{}
-	s.path, _ = config["path"].(string)
-	var err error
-	if s.options.Num, err = file.NumShards(config); err != nil {
-		return nil, err
-	}
-	return s, s.options.Check(s.path)
+	target, err := file.BindTarget(config, env)
+	return &jsonSink{target}, err
 }
-
-// Targets returns the names of the files.
-func (s *jsonSink) Targets() []string { return s.options.Targets(s.path) }
 
 // Open begins writing.
 func (s *jsonSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
-	shards, err := file.Create(s.path, s.options)
-	if err != nil {
-		return nil, err
-	}
-	return &jsonWriter{Shards: shards, fields: newJSONFields(schema)}, nil
+	fields := newJSONFields(schema)
+	return s.Create(nil, func(out file.Output) catalog.Encoder { return &jsonEncoder{fields: fields, rows: file.NewGather(out)} })
 }
-
-type jsonWriter struct {
-	*file.Shards
-	fields []jsonField
-}
-
-var (
-	_ catalog.Writer   = (*jsonWriter)(nil)
-	_ catalog.Verifier = (*jsonWriter)(nil)
-)
 
 // jsonField is how a field is written: what stands before its value, {"first": or ,"second": and the fields of the row
 // that is its value, or the value of its elements.
@@ -119,27 +99,21 @@ func fieldsWithin(t column.Type) []jsonField {
 	return newJSONFields(t.Fields)
 }
 
-// NewEncoder returns an encoder for one worker.
-func (w *jsonWriter) NewEncoder() catalog.Encoder { return &jsonEncoder{w: w} }
-
 type jsonEncoder struct {
-	w   *jsonWriter
-	buf []byte
+	fields []jsonField
+	rows   *file.Gather
 }
 
 // Write appends the rows of b.
-func (e *jsonEncoder) Write(ctx context.Context, b *column.Batch) error {
+func (e *jsonEncoder) Write(_ context.Context, b *column.Batch) error {
 	n := b.Len()
 	for k := range n {
 		i := k
 		if b.Sel != nil {
 			i = int(b.Sel[k])
 		}
-		e.buf = append(appendJSONRow(e.buf, e.w.fields, b.Cols, i), '\n')
-		if len(e.buf) >= file.FlushBytes {
-			if err := e.Flush(ctx); err != nil {
-				return err
-			}
+		if err := e.rows.End(append(appendJSONRow(e.rows.Begin(b, i), e.fields, b.Cols, i), '\n')); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -215,12 +189,8 @@ func appendJSONCell(dst []byte, fields []jsonField, v *column.Vector, i int) []b
 	return appendJSON(dst, v.Value(i))
 }
 
-// Flush hands the records to the shards.
-func (e *jsonEncoder) Flush(context.Context) error {
-	err := e.w.Shards.Write(e.buf)
-	e.buf = e.buf[:0]
-	return err
-}
+// Flush hands the records on.
+func (e *jsonEncoder) Flush(context.Context) error { return e.rows.Flush() }
 
 // appendJSON appends a boxed value as JSON.
 func appendJSON(dst []byte, v column.Value) []byte {

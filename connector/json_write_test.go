@@ -20,7 +20,7 @@ import (
 // writeJSON writes one batch and returns the file's path and text.
 func writeJSON(t testing.TB, schema column.Schema, b *column.Batch) (path, text string) {
 	t.Helper()
-	sink, err := newJSONSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.json")})
+	sink, err := newJSONSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.json")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestJSONSinkRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := newJSONSink(test.config)
+			_, err := newJSONSink(test.config, nil)
 			p, ok := err.(*catalog.Problem)
 			if !ok || p.Key != test.key || p.Code != test.code {
 				t.Errorf("%v, want %s at %s", err, test.code, test.key)

@@ -3,7 +3,6 @@ package connector
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -144,12 +143,14 @@ text that holds newlines gives several lines.
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of lines is not promised.
 
+` + streamFilesDoc + `
+
 **Cost**: one pass; workers format in parallel.`,
 	Source: beamIO + "#writetotext",
-	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names; .gz or .zst at its end compresses."},
+	Fields: append([]catalog.Field{
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names; .gz or .zst at its end compresses. \"-\" is standard output."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files to write."},
-	},
+	}, file.RollFields()...),
 	Example: `pipeline:
   type: chain
   transforms:
@@ -160,14 +161,9 @@ text that holds newlines gives several lines.
       config:
         path: greetings.txt
 `,
-	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) {
-		s := &textSink{}
-		s.path, _ = config["path"].(string)
-		var err error
-		if s.shards, err = file.NumShards(config); err != nil {
-			return nil, err
-		}
-		return s, file.ShardOptions{Num: s.shards}.Check(s.path)
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		target, err := file.BindTarget(config, env)
+		return &textSink{target}, err
 	},
 	Check: func(_ map[string]any, schema column.Schema) error { return oneField(schema) },
 })
@@ -181,50 +177,37 @@ func oneField(schema column.Schema) error {
 		Hint: "Make one field of them before, with MapToFields."}
 }
 
+// streamFilesDoc says how sinks of line formats write files in a stream.
+const streamFilesDoc = `**In a stream** rows go to hidden files, which get their names at the first checkpoint after they are complete (roll_bytes, roll_every, and when the stream
+ends): PATH without its extension, the start of the window (2026-01-31T12-00-00Z; left out without windows), a number that rises, and the extension. Each row
+is in them once, whatever happens. At most 64 windows have a file open at once: of one more, the oldest file is complete.`
+
 // textSink is WriteToText with its configuration understood.
-type textSink struct {
-	path   string
-	shards int
-}
+type textSink struct{ file.Target }
 
-// Targets returns the names of the files.
-func (s *textSink) Targets() []string { return file.ShardOptions{Num: s.shards}.Targets(s.path) }
-
-// Open makes the shards.
+// Open begins writing.
 func (s *textSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	if err := oneField(schema); err != nil {
 		return nil, err
 	}
-	shards, err := file.Create(s.path, file.ShardOptions{Num: s.shards})
-	if err != nil {
-		return nil, err
-	}
-	return &textWriter{shards}, nil
+	return s.Create(nil, func(out file.Output) catalog.Encoder { return &textEncoder{file.NewGather(out)} })
 }
 
-type textWriter struct{ *file.Shards }
-
-// NewEncoder returns an encoder for one worker.
-func (w *textWriter) NewEncoder() catalog.Encoder { return &textEncoder{shards: w.Shards} }
-
-type textEncoder struct {
-	shards *file.Shards
-	buf    []byte
-}
+type textEncoder struct{ rows *file.Gather }
 
 // Write appends the rows of b.
-func (e *textEncoder) Write(ctx context.Context, b *column.Batch) error {
+func (e *textEncoder) Write(_ context.Context, b *column.Batch) error {
 	var errs error
 	v := b.Cols[0]
 	b.Each(func(i int) {
+		buf := e.rows.Begin(b, i)
 		if k := v.Type.Kind; (k == column.String || k == column.Bytes) && !v.IsNull(i) {
-			e.buf = append(e.buf, v.Bin(i)...)
+			buf = append(buf, v.Bin(i)...)
 		} else {
-			e.buf = appendStr(e.buf, v.Value(i))
+			buf = appendStr(buf, v.Value(i))
 		}
-		e.buf = append(e.buf, '\n')
-		if errs == nil && len(e.buf) >= file.FlushBytes {
-			errs = errors.Join(errs, e.Flush(ctx))
+		if err := e.rows.End(append(buf, '\n')); err != nil && errs == nil {
+			errs = err
 		}
 	})
 	return errs
@@ -241,9 +224,5 @@ func appendStr(dst []byte, v column.Value) []byte {
 	return append(dst, expr.Str(v)...)
 }
 
-// Flush hands the lines to the shards.
-func (e *textEncoder) Flush(context.Context) error {
-	err := e.shards.Write(e.buf)
-	e.buf = e.buf[:0]
-	return err
-}
+// Flush hands the lines on.
+func (e *textEncoder) Flush(context.Context) error { return e.rows.Flush() }

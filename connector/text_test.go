@@ -78,7 +78,7 @@ func TestReadText(t *testing.T) {
 func TestWriteCSV(t *testing.T) {
 	schema := column.Schema{{Name: "i", Type: column.IntType.OrNull()}, {Name: "f", Type: column.FloatType}, {Name: "b", Type: column.BoolType}, {Name: `s "x"`, Type: column.StringType.OrNull()},
 		{Name: "t", Type: column.TimeType}, {Name: "l", Type: column.ListOf(column.IntType)}, {Name: "any", Type: column.AnyType}}
-	s, err := bindCSVSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.csv")})
+	s, err := bindCSVSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.csv")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestWriteCSV(t *testing.T) {
 
 // TestWriteCSVLoneNull keeps a record from being a blank line.
 func TestWriteCSVLoneNull(t *testing.T) {
-	s, err := bindCSVSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.csv"), "delimiter": ";", "header": false})
+	s, err := bindCSVSink(map[string]any{"path": filepath.Join(t.TempDir(), "out.csv"), "delimiter": ";", "header": false}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -332,7 +332,12 @@ var WriteToTFRecord = catalog.AddSink(catalog.SinkSpec{
       config:
         file_path_prefix: names.tfrecord
 `,
-	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) { return bindTFSink(config) },
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		if err := file.RefuseStream(env, "TFRecord"); err != nil {
+			return nil, err
+		}
+		return bindTFSink(config)
+	},
 	Check: func(_ map[string]any, schema column.Schema) error {
 		if err := oneField(schema); err != nil {
 			return err

@@ -48,7 +48,12 @@ is a union with null. Field names must be such as Avro takes, and every field mu
       config:
         path: readings.avro
 `,
-	Open: func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) { return bind(config) },
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		if err := file.RefuseStream(env, "Avro"); err != nil {
+			return nil, err
+		}
+		return bind(config)
+	},
 	Check: func(_ map[string]any, schema column.Schema) error {
 		if err := checkSchema("", schema); err != nil {
 			return &catalog.Problem{Code: diag.TypeMismatch, Text: err.Error()}

@@ -45,7 +45,12 @@ expressions an output_type where it is not.
       config:
         path: readings.parquet
 `,
-	Open:  func(config map[string]any, _ *catalog.SinkEnv) (catalog.Sink, error) { return bind(config) },
+	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
+		if err := file.RefuseStream(env, "Parquet"); err != nil {
+			return nil, err
+		}
+		return bind(config)
+	},
 	Check: func(_ map[string]any, schema column.Schema) error { return check("", schema) },
 })
 
