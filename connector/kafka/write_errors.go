@@ -1,0 +1,91 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errFenced ends a run whose place another one took.
+var errFenced = errors.New("another run has taken over this pipeline's transactions")
+
+// endedTransaction are the answers of brokers to a producer whose transaction is no more: it took too long, or another producer took over.
+var endedTransaction = []error{kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidProducerIDMapping, kerr.UnknownProducerID, kerr.InvalidTxnState,
+	kerr.TransactionAbortable, kerr.OutOfOrderSequenceNumber, kerr.OperationNotAttempted, kgo.ErrAborting}
+
+// transactionEnded reports whether the rows of a transaction are gone, so that they have to be written again.
+func transactionEnded(err error) bool {
+	return slices.ContainsFunc(endedTransaction, func(e error) bool { return errors.Is(err, e) })
+}
+
+// mayPass reports whether the same request may succeed later.
+func mayPass(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+		return false
+	}
+	var answer *kerr.Error
+	if errors.As(err, &answer) {
+		return answer.Retriable || errors.Is(err, kerr.ConcurrentTransactions) || errors.Is(err, kerr.UnknownServerError)
+	}
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		verify  *tls.CertificateVerificationError
+		alert   tls.AlertError
+		plain   tls.RecordHeaderError
+	)
+	return !errors.As(err, &unknown) && !errors.As(err, &name) && !errors.As(err, &invalid) && !errors.As(err, &verify) && !errors.As(err, &alert) &&
+		!errors.As(err, &plain)
+}
+
+// explainRecord says which record could not be written, and what to do about it.
+func explainRecord(r *kgo.Record, err error) error {
+	return fmt.Errorf("topic %q, the record with %s: %w", r.Topic, describeKey(r.Key), explain(r.Topic, err))
+}
+
+func describeKey(key []byte) string {
+	const most = 64
+	switch {
+	case key == nil:
+		return "no key"
+	case len(key) > most:
+		return "the key " + strconv.Quote(string(key[:most])) + "…"
+	}
+	return "the key " + strconv.Quote(string(key))
+}
+
+// explain adds to an error what to do about it.
+func explain(topic string, err error) error {
+	var hint string
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		hint = fmt.Sprintf("the topic %q is not there: create it, or let the brokers create topics (auto.create.topics.enable)", topic)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		hint = fmt.Sprintf("the user may not write to the topic %q: it needs Write and Describe", topic)
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		hint = `the user may not use transactions: it needs Write and Describe for transactional ids that begin with "leat.", or set exactly_once: false`
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		hint = `the user may not keep the last epoch: it needs Read for groups that begin with "leat.", or set exactly_once: false`
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		hint = "the user may not write with idempotence: it needs IdempotentWrite, or set enable.idempotence: false"
+	case errors.Is(err, kerr.InvalidTransactionTimeout):
+		hint = "the brokers allow less than this transaction.timeout.ms: see their transaction.max.timeout.ms"
+	case errors.Is(err, kerr.MessageTooLarge):
+		hint = "the brokers refuse so large a batch: raise max.message.bytes of the topic, or lower max.request.size in producer_config_updates"
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		hint = "the brokers refuse the user name or password"
+	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
+		hint = "the brokers did not take it in the time or the attempts that the configuration allows"
+	default:
+		return err
+	}
+	return fmt.Errorf("%s (%w)", hint, err)
+}
