@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -32,6 +34,7 @@ type streamFigures struct {
 type pending struct {
 	checkpoint *state.Checkpoint
 	parts      map[*node][]*partOf // of aggregates
+	blobs      map[*node][]byte    // the state by key of nodes that have one
 	lastFile   int64               // files numbered after it belong to later checkpoints
 	positions  map[*feed]map[string]string
 	taken      time.Time
@@ -78,7 +81,7 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 // take collects what a checkpoint is made of. It costs microseconds but for what sinks do.
 func (s *stream) take(ctx context.Context) (*pending, error) {
 	s.changed.Store(false)
-	p := &pending{parts: map[*node][]*partOf{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
+	p := &pending{parts: map[*node][]*partOf{}, blobs: map[*node][]byte{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
 	c := &state.Checkpoint{Job: s.opts.Job, Taken: p.taken, Program: s.opts.Program}
 	p.checkpoint = c
 	if s.opts.Store != nil {
@@ -144,11 +147,7 @@ func (s *stream) takeNode(ctx context.Context, n *node, p *pending) error {
 			p.parts[n] = append(p.parts[n], &partOf{part: part, tables: part.tables, wrote: part.written})
 		}
 	case n.keyed != nil:
-		data, err := n.keyed.save()
-		if err != nil {
-			return err
-		}
-		part.Data = data
+		p.blobs[n] = n.keyed.save(s.plan.Port(n.In[0]).Schema)
 	case n.tracker != nil:
 		data, err := n.tracker.save(s.nodes)
 		if err != nil {
@@ -265,6 +264,16 @@ func (s *stream) decide(p *pending) error {
 			}
 			of.Files = append(of.Files, part.wrote.file)
 		}
+	}
+	for n, data := range p.blobs {
+		f, err := s.opts.Store.WriteFile(s.opts.Store.NextFile(), func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("write the state of %q: %w", n.Name, err)
+		}
+		c.Part(s.partName(n)).Files = []state.File{f}
 	}
 	return s.opts.Store.Decide(c)
 }
@@ -439,7 +448,14 @@ func (s *stream) restore(n *node, p *state.Part) error {
 		n.next = n.endAfter(n.inMark)
 	case n.keyed != nil:
 		n.inMark = p.Watermark
-		return n.keyed.load(p.Data)
+		if len(p.Files) != 1 {
+			return errKeyed
+		}
+		data, err := os.ReadFile(s.opts.Store.Path(p.Files[0]))
+		if err != nil {
+			return err
+		}
+		return n.keyed.load(data, s.plan.Port(n.In[0]).Schema)
 	case n.tracker != nil:
 		n.mark = p.Watermark
 		return n.tracker.load(p.Data, s.nodes)

@@ -21,7 +21,7 @@ func (r *run) openPredictor(ctx context.Context, n *node, op *plan.Infer) error 
 	}
 	n.predictor = p
 	p.SetWorkers(r.opts.Parallelism)
-	if op.Ordered {
+	if op.Ordered && r.stream == nil {
 		r.gatherRows(n, op)
 	}
 	if err := p.Start(ctx, r.opts.Models, r.opts.Log); err != nil {
@@ -192,7 +192,12 @@ func (o *orderedRun) predict(ctx context.Context, rows *column.Vector, states []
 	if o.step.in.Explicit {
 		b.Starts, b.Ends = rows.Children[fields+1].Ints, rows.Children[fields+2].Ints
 	}
-	return o.step.predictWith(ctx, b, func(in *task.Rows, numbers []int32) (*column.Vector, []int32, []task.Failure, error) {
+	return o.step.predictStates(ctx, b, states)
+}
+
+// predictStates predicts rows of different keys, given the state of each.
+func (s *inferStep) predictStates(ctx context.Context, b *column.Batch, states []*task.State) error {
+	return s.predictWith(ctx, b, func(in *task.Rows, numbers []int32) (*column.Vector, []int32, []task.Failure, error) {
 		of, times := make([]*task.State, in.N), make([]column.Instant, in.N)
 		for i := range of {
 			row := i
@@ -201,7 +206,7 @@ func (o *orderedRun) predict(ctx context.Context, rows *column.Vector, states []
 			}
 			of[i], times[i] = states[row], b.Time(row)
 		}
-		return o.step.n.predictor.PredictOrdered(ctx, in, of, times)
+		return s.n.predictor.PredictOrdered(ctx, in, of, times)
 	})
 }
 

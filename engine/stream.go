@@ -188,10 +188,27 @@ func (s *stream) prepare() {
 				}
 			}
 		}
-		if op, ok := n.Op.(*plan.AssignTime); ok && op.Watermark != nil {
-			n.tracker = newTracker(*op.Watermark, n.Out[0].Schema)
+		switch op := n.Op.(type) {
+		case *plan.AssignTime:
+			if op.Watermark != nil {
+				n.tracker = newTracker(*op.Watermark, n.Out[0].Schema)
+			}
+		case *plan.Infer:
+			if op.Ordered {
+				n.keyed = newKeyed(s.columnsOf(n, op.Keys), newInferStepper(s.run, n, op))
+			}
 		}
 	}
+}
+
+// columnsOf are the columns of a node's input with those names.
+func (s *stream) columnsOf(n *node, names []string) []int {
+	schema := s.plan.Port(n.In[0]).Schema
+	out := make([]int, len(names))
+	for i, name := range names {
+		out[i] = schema.Index(name)
+	}
+	return out
 }
 
 func containsFeed(feeds []*feed, f *feed) bool {

@@ -53,7 +53,9 @@ func newWorker(r *run, id int) (*worker, error) {
 		case *plan.Call:
 			w.steps[i] = &callStep{base: base, arg: kernel.Compile(op.Arg, base.in.Schema)}
 		case *plan.Infer:
-			if op.Ordered {
+			if op.Ordered && r.stream != nil {
+				w.steps[i] = &keyedStep{base}
+			} else if op.Ordered {
 				w.steps[i] = &gatherStep{aggregateStep{base: base, table: n.tables[id]}}
 			} else {
 				w.steps[i] = newInferStep(base, op)
