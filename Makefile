@@ -54,5 +54,6 @@ demo: build ## a fleet of machines, end to end
 reference: ## record what the reference libraries answer; see reference/README.md
 	reference/run.sh $(R)
 
-clean: services-stop ## remove what was built
+clean: ## remove what was built
+	@test ! -d bin/services || $(MAKE) services-stop
 	rm -rf bin

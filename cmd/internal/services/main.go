@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -32,7 +33,7 @@ func main() {
 const usage = "usage: services start|stop|kill|status [-dir FOLDER] [-brokers 1|3] [NAME...]"
 
 func run(args []string, out io.Writer) error {
-	if len(args) == 0 {
+	if len(args) == 0 || !slices.Contains([]string{"start", "stop", "kill", "status"}, args[0]) {
 		return errors.New(usage)
 	}
 	flags := flag.NewFlagSet("services", flag.ContinueOnError)
@@ -65,10 +66,8 @@ func run(args []string, out io.Writer) error {
 		return end(chosen, syscall.SIGTERM, out)
 	case "kill":
 		return end(chosen, syscall.SIGKILL, out)
-	case "status":
-		return status(chosen, out)
 	}
-	return errors.New(usage)
+	return status(chosen, out)
 }
 
 // choose returns the services that a command is about.

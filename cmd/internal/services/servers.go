@@ -74,7 +74,7 @@ func nats(state string) *service {
 			return nil
 		}
 		cmd := exec.Command("go", "install", "github.com/nats-io/nats-server/v2@"+natsVersion)
-		cmd.Env = append(os.Environ(), "GOBIN="+filepath.Dir(program), "GOFLAGS=", "CGO_ENABLED=0")
+		cmd.Env = append(os.Environ(), "GOBIN="+filepath.Dir(program), "CGO_ENABLED=0")
 		return quiet(cmd)
 	}
 	s.ready = func(ctx context.Context) error {
