@@ -28,6 +28,7 @@ type streamFigures struct {
 	bytes       atomic.Int64 // of the last checkpoint
 	took        atomic.Int64 // nanoseconds from the turn to the commit of the last
 	at          atomic.Int64 // when it was committed, Unix nanoseconds
+	latency     histogram
 }
 
 // pending is a checkpoint that has been taken at a turn and is being written.

@@ -95,7 +95,7 @@ func (f *feed) run(ctx context.Context) error {
 		if !f.await(ctx) {
 			return nil
 		}
-		p.order = order
+		p.order, p.read = order, time.Now()
 		f.mu.Lock()
 		f.handed++
 		f.mu.Unlock()

@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leat-project/leat/plan"
 	"github.com/leat-project/leat/task"
@@ -10,8 +11,9 @@ import (
 
 // Progress tells how far a run is. It may be read at any time; the zero Progress belongs to a run not yet begun.
 type Progress struct {
-	mu    sync.Mutex
-	nodes []*counters
+	mu     sync.Mutex
+	nodes  []*counters
+	stream *stream // nil: none, or not begun
 }
 
 // NodeProgress is how far one node is.
@@ -27,9 +29,10 @@ type NodeProgress struct {
 	Finished  bool
 	Model     *task.Metrics // of a prediction; nil: not one
 	// In a stream:
-	Late      int64 // rows that came after their window had closed
-	Ahead     int64 // rows set aside as too far in the future
-	Watermark int64 // of what the node puts out, in milliseconds; the least number: none yet
+	Late      int64         // rows that came after their window had closed
+	Ahead     int64         // rows set aside as too far in the future
+	Watermark int64         // of what the node puts out, in milliseconds; the least number: none yet
+	Busy      time.Duration // that workers have spent in it
 }
 
 // counters are a node's figures, written by all workers.
@@ -74,6 +77,12 @@ func (p *Progress) setStream(id int, n *streamNode) {
 	p.nodes[id].stream = n
 }
 
+func (p *Progress) begin(s *stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stream = s
+}
+
 // Snapshot returns the figures of all nodes, in the order of the plan.
 func (p *Progress) Snapshot() []NodeProgress {
 	p.mu.Lock()
@@ -87,6 +96,7 @@ func (p *Progress) Snapshot() []NodeProgress {
 		}
 		if c.stream != nil {
 			n.Late, n.Ahead, n.Watermark = c.stream.late.Load(), c.stream.ahead.Load(), c.stream.shown.Load()
+			n.Busy = time.Duration(c.stream.busy.Load())
 		}
 		if c.model != nil {
 			m := c.model()

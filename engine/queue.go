@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 )
@@ -11,6 +12,7 @@ type piece struct {
 	feed   *feed
 	morsel catalog.Morsel
 	order  int64 // within the feed
+	read   time.Time
 }
 
 // queue hands pieces to workers, and holds the workers between two pieces while a turn is made.
@@ -102,9 +104,9 @@ func (q *queue) close() {
 	q.more.Broadcast()
 }
 
-// empty reports whether no piece is waiting.
-func (q *queue) empty() bool {
+// length returns how many pieces wait.
+func (q *queue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.pieces) == 0
+	return len(q.pieces)
 }

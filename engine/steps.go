@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -180,6 +181,9 @@ func (s *sinkStep) push(ctx context.Context, b *column.Batch, _ int) error {
 	s.n.counters.rows.Add(int64(b.Len()))
 	if err := s.encoder.Write(ctx, b); err != nil {
 		return s.n.failure(err)
+	}
+	if !s.w.read.IsZero() {
+		s.w.run.stream.figures.latency.add(time.Since(s.w.read), int64(b.Len()))
 	}
 	return nil
 }

@@ -71,6 +71,7 @@ type streamNode struct {
 	late    atomic.Int64
 	ahead   atomic.Int64 // rows set aside as too far in the future
 	shown   atomic.Int64 // mark, for who looks on
+	busy    atomic.Int64 // nanoseconds that workers have spent in the node, and not in those after it
 
 	mu     sync.Mutex
 	parts  []*part // tables and segments beside those that the workers add to
@@ -137,6 +138,7 @@ func (s *stream) flow(ctx context.Context) (err error) {
 		return err
 	}
 	s.prepare()
+	s.run.opts.Progress.begin(s)
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
@@ -267,12 +269,17 @@ func (s *stream) work(ctx context.Context, w *worker) {
 // push takes one piece through the plan.
 func (s *stream) push(ctx context.Context, p *piece, d catalog.Decoder, out *sourceOut) error {
 	out.morsel = &p.morsel
+	out.w.read = p.read
 	if !p.feed.resumable() {
 		p.morsel.Seq = p.order
 	}
+	began := time.Now()
+	out.w.within = 0
 	if err := d.Decode(ctx, &p.morsel, out); err != nil {
 		return p.feed.n.failure(err)
 	}
+	p.feed.n.busy.Add(int64(time.Since(began) - out.w.within))
+	out.w.read = time.Time{}
 	s.changed.Store(true)
 	p.feed.processed(p, s.clock())
 	return nil

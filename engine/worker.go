@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -18,6 +19,10 @@ type worker struct {
 	run   *run
 	id    int
 	steps []step // one for each node; nil for sources
+
+	// In a stream:
+	read   time.Time     // when the piece that is being pushed was read; zero: rows of windows are
+	within time.Duration // spent in the nodes after the one that is being pushed
 }
 
 // step is a node as one worker runs it.
@@ -80,11 +85,25 @@ func (w *worker) emit(ctx context.Context, n *node, port int, b *column.Batch) e
 	}
 	for _, e := range n.consumers[port] {
 		w.run.nodes[e.to].threshold.rows(n.Out[port].Window, b)
-		if err := w.steps[e.to].push(ctx, b, e.input); err != nil {
+		if err := w.push(ctx, e, b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// push passes a batch on to one node, and in a stream counts the time that is spent there.
+func (w *worker) push(ctx context.Context, e edge, b *column.Batch) error {
+	if w.run.stream == nil {
+		return w.steps[e.to].push(ctx, b, e.input)
+	}
+	before, began := w.within, time.Now()
+	w.within = 0
+	err := w.steps[e.to].push(ctx, b, e.input)
+	took := time.Since(began)
+	w.run.nodes[e.to].busy.Add(int64(took - w.within))
+	w.within = before + took
+	return err
 }
 
 // emitLate counts rows that came too late, and passes them on where the late output is read.
@@ -95,7 +114,7 @@ func (w *worker) emitLate(ctx context.Context, n *node, b *column.Batch) error {
 		return nil
 	}
 	for _, e := range n.consumers[port.Port] {
-		if err := w.steps[e.to].push(ctx, b, e.input); err != nil {
+		if err := w.push(ctx, e, b); err != nil {
 			return err
 		}
 	}
