@@ -211,7 +211,8 @@ func (s *writeSettings) producer(limit int) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(int32(limit)),
-		kgo.MaxBufferedRecords(math.MaxInt32), // what waits is bounded by slabs: see outbox
+		kgo.MaxBufferedRecords(math.MaxInt32),    // what waits is bounded by slabs: see outbox
+		kgo.MetadataMinAge(250*time.Millisecond), // a new leader is found as soon
 		kgo.DisableClientMetrics(),
 	)
 	if s.retry != nil {

@@ -22,7 +22,7 @@ import (
 
 // rig is a topic of a real broker, and what it takes to write to it.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	broker string
 	topic  string
 	dir    string
@@ -30,7 +30,7 @@ type rig struct {
 }
 
 // newRig creates a topic. name tells tests apart.
-func newRig(t *testing.T, partitions int32, topicConfig map[string]*string) *rig {
+func newRig(t testing.TB, partitions int32, topicConfig map[string]*string) *rig {
 	t.Helper()
 	r := &rig{t: t, broker: services.Kafka(t), dir: t.TempDir()}
 	r.topic = fmt.Sprintf("w-%s-%d", strings.NewReplacer("/", "-", ",", "").Replace(t.Name()), time.Now().UnixNano())
@@ -130,7 +130,7 @@ func values(records []*kgo.Record) []string {
 var payloadSchema = column.Schema{{Name: "payload", Type: column.StringType}}
 
 // batchOf makes a batch of rows.
-func batchOf(t *testing.T, schema column.Schema, rows ...[]any) *column.Batch {
+func batchOf(t testing.TB, schema column.Schema, rows ...[]any) *column.Batch {
 	t.Helper()
 	b := &column.Batch{N: len(rows)}
 	for f, field := range schema {
@@ -148,7 +148,7 @@ func batchOf(t *testing.T, schema column.Schema, rows ...[]any) *column.Batch {
 }
 
 // payloads makes a batch of payloads: prefix and a number.
-func payloads(t *testing.T, prefix string, n int) (b *column.Batch, want []string) {
+func payloads(t testing.TB, prefix string, n int) (b *column.Batch, want []string) {
 	t.Helper()
 	var rows [][]any
 	for i := range n {
@@ -158,7 +158,7 @@ func payloads(t *testing.T, prefix string, n int) (b *column.Batch, want []strin
 	return batchOf(t, payloadSchema, rows...), want
 }
 
-func write(t *testing.T, e catalog.Encoder, b *column.Batch) {
+func write(t testing.TB, e catalog.Encoder, b *column.Batch) {
 	t.Helper()
 	if err := errors.Join(e.Write(t.Context(), b), e.Flush(t.Context())); err != nil {
 		t.Fatal(err)
