@@ -172,6 +172,25 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, &diag.Failure{Code: diag.BadRecord, Origin: s.path, Err: fmt.Errorf("cannot decompress as %s: %w", s.compression, err)}
 }
 
+// skip passes over the first n decompressed bytes. It is called before the first Read.
+func (s *Stream) skip(n int64) error {
+	if s.compression == None && s.before.Mode().IsRegular() {
+		at, err := s.file.Seek(n, io.SeekStart)
+		if err != nil {
+			return unreadable(s.path, err)
+		}
+		if s.read = at; s.done != nil {
+			s.done.Add(at)
+		}
+		return nil
+	}
+	_, err := io.CopyN(io.Discard, s, n)
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%q has become shorter: %d bytes of it were read before", s.path, n)
+	}
+	return err
+}
+
 // changed returns a *catalog.Problem where the file is not what it was.
 func (s *Stream) changed() error {
 	if !s.before.Mode().IsRegular() {
