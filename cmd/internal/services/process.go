@@ -48,15 +48,36 @@ func (s *service) file(name string) string { return filepath.Join(s.dir, name) }
 
 // pid returns the id of the service's process, 0 if it does not run.
 func (s *service) pid() int {
+	pid := s.lastPid()
+	if pid == 0 || !strings.Contains(commandLine(pid), s.dir+string(filepath.Separator)) {
+		return 0
+	}
+	return pid
+}
+
+// lastPid returns the id in the file, which may be that of a process long gone.
+func (s *service) lastPid() int {
 	text, err := os.ReadFile(s.file("pid"))
 	if err != nil {
 		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid <= 0 || !strings.Contains(commandLine(pid), s.dir+string(filepath.Separator)) {
+	if err != nil {
 		return 0
 	}
-	return pid
+	return max(0, pid)
+}
+
+// settle waits, for a while, until the system has collected a process that has ended. Till then PostgreSQL takes the old process
+// for a running one, and refuses to start.
+func (s *service) settle() {
+	pid := s.lastPid()
+	for range 200 {
+		if pid == 0 || commandLine(pid) != "" || syscall.Kill(pid, 0) != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // commandLine returns how a process was started, empty if there is none or if it has ended and was not collected yet.
@@ -82,6 +103,7 @@ func (s *service) start() error {
 	if s.pid() != 0 {
 		return s.wait(ctx, nil)
 	}
+	s.settle()
 	if services.Answers(s.address) {
 		return fmt.Errorf("a process that is not ours listens at its address")
 	}
@@ -164,6 +186,7 @@ func (s *service) end(signal syscall.Signal) error {
 			signal = syscall.SIGKILL
 		}
 	}
+	s.settle()
 	if err := os.Remove(s.file("pid")); err != nil && !os.IsNotExist(err) {
 		return err
 	}
