@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 
@@ -38,10 +39,13 @@ newlines, blank lines are skipped, missing fields at the end of a record are nul
 **Errors**: a record with too many fields, of the wrong type, not UTF-8, or longer than 16 MiB is an error record (element, msg, file, line). Fields
 that the pipeline does not use are not read, and so not checked.
 
+` + file.WatchDoc + ` ` + standardInputDoc + `
+
 **Cost**: one pass; only the fields that the pipeline uses are decoded. Files are cut at records and decoded in parallel, quoted newlines included.`,
 	Source: beamIO + "#readfromcsv",
+	Stream: true,
 	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.csv. Files that end in .gz, .zst or .bz2 are decompressed."},
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.csv; \"-\" is standard input, and wants a schema. Files that end in .gz, .zst or .bz2 are decompressed."},
 		{Name: "delimiter", Type: catalog.Text, Default: ",", Doc: "The character between fields."},
 		{Name: "sep", Type: catalog.Text, Doc: "The same as delimiter, by its name in pandas."},
 		{Name: "quotechar", Type: catalog.Text, Default: `'"'`, Doc: "The character around fields that hold delimiters or newlines."},
@@ -55,6 +59,7 @@ that the pipeline does not use are not read, and so not checked.
 		{Name: "filename_column", Type: catalog.Text, Doc: "The name of a field to add, which holds the file's path."},
 		{Name: "schema", Type: catalog.Schema, Doc: "The fields and their types as a JSON schema; nothing is inferred then, and columns that it does not name are not read."},
 		{Name: "sample_rows", Type: catalog.Integer, Default: "5000", Doc: "About how many rows types are inferred from: rows of 64 bytes are counted on."},
+		file.WatchField(),
 	},
 	Example: `# Run the example of WriteToCsv first: it writes the file.
 pipeline:
@@ -72,7 +77,7 @@ pipeline:
 
 // csvSource is ReadFromCsv with its configuration understood.
 type csvSource struct {
-	paths    []string
+	file.Input
 	dialect  csvDialect
 	nulls    csvNulls
 	names    []string // of the columns, nil: the header has them
@@ -102,9 +107,8 @@ func problem(key string, format string, args ...any) *catalog.Problem {
 }
 
 func (s *csvSource) bindFiles(config map[string]any) (err error) {
-	path, _ := config["path"].(string)
 	s.filename, _ = config["filename_column"].(string)
-	s.paths, err = file.Find("path", path)
+	s.Input, err = file.FindInput(config, true)
 	return err
 }
 
@@ -249,8 +253,11 @@ func (s *csvSource) Schema(ctx context.Context) (column.Schema, error) {
 }
 
 func (s *csvSource) infer(ctx context.Context, inference *csvInference) error {
+	if err := s.Sampled("Declare the columns in \"schema\"."); err != nil {
+		return err
+	}
 	var columns []int
-	err := file.Sample(s.paths, file.Auto, s.dialect.split, s.sample*csvSampleBytes, func(m *catalog.Morsel, first bool) error {
+	err := file.Sample(s.Paths, file.Auto, s.dialect.split, s.sample*csvSampleBytes, func(m *catalog.Morsel, first bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -275,7 +282,7 @@ func (s *csvSource) infer(ctx context.Context, inference *csvInference) error {
 		return nil
 	})
 	if err == nil && len(inference.names) == 0 {
-		err = &catalog.Problem{Key: "path", Code: diag.CannotInfer, Text: fmt.Sprintf("no schema can be inferred: %q has no header", s.paths[0]),
+		err = &catalog.Problem{Key: "path", Code: diag.CannotInfer, Text: fmt.Sprintf("no schema can be inferred: %q has no header", s.Paths[0]),
 			Hint: "The file is empty, or too many lines are skipped. Name its columns by \"names\" or \"schema\"."}
 	}
 	return err
@@ -348,7 +355,8 @@ func columnNames(fields [][]byte) []string {
 
 // Open begins reading the named fields.
 func (s *csvSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
-	return &csvReader{Lines: file.NewLines(s.paths, file.Auto, s.dialect.split), source: s, fields: fields}, nil
+	r := &csvReader{Lines: file.OpenLines(s.Input, file.Auto, s.dialect.split), source: s, fields: fields}
+	return resumable(r, s.Input), nil
 }
 
 // csvReader hands out records without the files' heads.
@@ -357,6 +365,7 @@ type csvReader struct {
 	source *csvSource
 	fields column.Schema
 	head   csvHead
+	of     string     // the file that head is of
 	layout *csvLayout // of the current file; nil: its head has not been read
 }
 
@@ -366,8 +375,13 @@ func (r *csvReader) Next(ctx context.Context, m *catalog.Morsel) error {
 		if err := r.Lines.Next(ctx, m); err != nil {
 			return err
 		}
-		if m.Line == 1 {
-			r.head, r.layout = csvHead{source: r.source, skip: r.source.skip}, nil
+		switch {
+		case m.Line == 1:
+			r.head, r.of, r.layout = csvHead{source: r.source, skip: r.source.skip}, m.File, nil
+		case r.of != m.File: // reading goes on in the middle
+			if err := r.readHead(ctx, m.File); err != nil {
+				return err
+			}
 		}
 		if _, long := m.Part.(file.TooLong); long {
 			return nil
@@ -386,6 +400,34 @@ func (r *csvReader) Next(ctx context.Context, m *catalog.Morsel) error {
 		}
 		if len(m.Data) > 0 {
 			m.Part = r.layout
+			return nil
+		}
+	}
+}
+
+// readHead reads the head of a file that is read from the middle on.
+func (r *csvReader) readHead(ctx context.Context, path string) error {
+	r.head, r.of, r.layout = csvHead{source: r.source, skip: r.source.skip}, path, nil
+	lines := file.NewLines([]string{path}, file.Auto, r.source.dialect.split)
+	defer lines.Close()
+	for {
+		var m catalog.Morsel
+		err := lines.Next(ctx, &m)
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%q has no header any more", path)
+		}
+		if err != nil {
+			return err
+		}
+		if _, long := m.Part.(file.TooLong); long {
+			continue
+		}
+		_, ok, err := r.head.read(m.Data, path)
+		if err != nil {
+			return err
+		}
+		if ok {
+			r.layout = r.layoutOf(path)
 			return nil
 		}
 	}

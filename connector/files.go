@@ -50,11 +50,15 @@ fits; else it is application/octet-stream. There are no parameters such as chars
 **Errors**: what cannot be read (no permission, gone since it was found, no regular file, changed meanwhile, larger than max_bytes, a path
 that is not UTF-8) is an error record; its element is the path.
 
+` + file.WatchDoc + `
+
 **Cost**: files are read in parallel, a worker holding up to 4 MiB of small ones or one large one. Where nothing reads bytes, only the
 first 512 bytes are read, for media_type; where nothing reads that either, files are not opened, and one without permission is a row.`,
+	Stream: true,
 	Fields: []catalog.Field{
 		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, a folder, or a pattern such as photos/*.jpg."},
 		{Name: "max_bytes", Type: catalog.Integer, Default: "67108864", Doc: "The size of the largest file that is read; 64 MiB by default, 1 GiB at most."},
+		file.WatchField(),
 	},
 	Example: `# Run the example of WriteToText first: it writes the file.
 pipeline:
@@ -78,16 +82,15 @@ pipeline:
 		if s.most < 1 || s.most > MaxFileBytes {
 			errMost = problem("max_bytes", "wanted 1 to %d bytes, found %d", MaxFileBytes, s.most)
 		}
-		path, _ := config["path"].(string)
-		s.paths, err = file.List("path", path)
+		s.Input, err = file.ListInput(config)
 		return s, errors.Join(err, errMost)
 	},
 })
 
 // filesSource is ReadFromFiles with its files found.
 type filesSource struct {
-	paths []string
-	most  int64 // bytes of one file
+	file.Input
+	most int64 // bytes of one file
 }
 
 // Schema returns the fields, which are always the same.
@@ -100,23 +103,32 @@ func (s *filesSource) Schema(context.Context) (column.Schema, error) {
 
 // Open begins reading. What the fields do not need of a file is not read.
 func (s *filesSource) Open(ctx context.Context, fields column.Schema) (catalog.Reader, error) {
-	r := &filesReader{filesSource: s, fields: fields, sizes: make([]int64, len(s.paths))}
+	r := &filesReader{filesSource: s, Cursor: file.NewCursor(s.Input), fields: fields, total: -1}
 	switch {
 	case fields.Index("bytes") >= 0:
 		r.depth = readAllBytes
 	case fields.Index("media_type") >= 0:
 		r.depth = readHead
 	}
-	for i, path := range s.paths {
+	if s.Unbounded() {
+		return r, nil
+	}
+	r.total = 0
+	for _, path := range s.Paths {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			r.sizes[i] = info.Size()
-			r.total += info.Size()
-		}
+		r.total += sizeOf(path)
 	}
 	return r, nil
+}
+
+// sizeOf returns the size of a regular file; 0 where it cannot be told.
+func sizeOf(path string) int64 {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
 }
 
 // readDepth is how much of a file is read.
@@ -128,47 +140,61 @@ const (
 	readAllBytes
 )
 
-// filesReader hands out runs of paths. The Part of a morsel is a fileRun.
+// filesReader hands out runs of files. The Part of a morsel is a fileRun.
 type filesReader struct {
 	*filesSource
+	*file.Cursor
 	fields column.Schema
 	depth  readDepth
-	sizes  []int64 // of the files when reading began; 0 where it could not be told
-	next   int
 	done   atomic.Int64
 	total  int64
 }
 
-// fileRun is the files from ≤ i < to.
-type fileRun struct{ from, to int }
+// fileRun is files that one worker reads.
+type fileRun []oneFile
 
-// Next fills m with the next files.
+// oneFile is a file, and its size when reading began; 0 where it could not be told.
+type oneFile struct {
+	path string
+	size int64
+}
+
+// Next fills m with the next files: those that are there at once, up to a limit.
 func (r *filesReader) Next(ctx context.Context, m *catalog.Morsel) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.next == len(r.paths) {
-		return io.EOF
+	path, err := r.Cursor.Pass(ctx)
+	if err != nil {
+		return err
 	}
-	run := fileRun{from: r.next, to: r.next + 1}
-	held := r.sizes[run.from]
-	for run.to < len(r.paths) && run.to-run.from < maxMorselFiles {
-		held += r.sizes[run.to]
+	run := fileRun{{path, sizeOf(path)}}
+	held := run[0].size
+	for len(run) < maxMorselFiles {
+		path, ok := r.Cursor.Peek()
+		if !ok {
+			break
+		}
+		size := sizeOf(path)
+		held += size
 		if r.depth == readAllBytes && held > maxMorselFileBytes {
 			break
 		}
-		run.to++
+		if _, err := r.Cursor.Pass(ctx); err != nil {
+			return err
+		}
+		run = append(run, oneFile{path, size})
 	}
-	r.next = run.to
 	m.File, m.Line, m.Data, m.Part = "", 0, m.Data[:0], run
+	r.Mark(m, 0, 0, true)
 	return nil
 }
 
 // Progress returns the bytes of files done and to do, whether or not they have to be read.
 func (r *filesReader) Progress() (done, total int64) { return r.done.Load(), r.total }
 
-// Close has nothing to close: decoders open the files.
-func (r *filesReader) Close() error { return nil }
+// Close closes what the cursor keeps: decoders open the files.
+func (r *filesReader) Close() error { return r.Cursor.Close() }
 
 // NewDecoder returns a decoder for one worker.
 func (r *filesReader) NewDecoder() catalog.Decoder {
@@ -195,17 +221,17 @@ type filesDecoder struct {
 func (d *filesDecoder) Decode(ctx context.Context, m *catalog.Morsel, out catalog.Out) error {
 	run := m.Part.(fileRun)
 	origin := &column.Origin{}
-	if run.to-run.from == 1 {
-		origin.File = strings.ToValidUTF8(d.r.paths[run.from], "\ufffd")
+	if len(run) == 1 {
+		origin.File = strings.ToValidUTF8(run[0].path, "\ufffd")
 	}
 	d.reset()
-	for i := run.from; i < run.to; i++ {
+	for i, f := range run {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		path, row := d.r.paths[i], int32(i-run.from)
+		path, row := f.path, int32(i)
 		err := d.add(path, row)
-		d.r.done.Add(d.r.sizes[i])
+		d.r.done.Add(f.size)
 		if err != nil {
 			bad := catalog.BadRecord{Record: []byte(path), Msg: err.Error(), File: strings.ToValidUTF8(path, "\ufffd"), Row: row}
 			if err := out.Bad(bad); err != nil {

@@ -30,15 +30,19 @@ over 200 levels are bad records. Of a key that is there twice, the last value co
 Files ending in .gz, .zst and .bz2 (a shard's number after that does not count) are decompressed. A pipe is read when its schema
 is declared. An input that is written to while it is read fails the job. Rows have no event time (see AssignTimestamps). Only the fields that the
 pipeline needs are materialised; the rest is checked and skipped.
+
+` + file.WatchDoc + ` ` + standardInputDoc + `
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#readfromjson",
+	Stream: true,
 	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.json; ** matches across folders, [!a] any character but a."},
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.json; \"-\" is standard input, and wants a schema; ** matches across folders, [!a] any character but a."},
 		{Name: "schema", Type: catalog.Schema, Doc: "The JSON schema of a record; without it, the schema is inferred."},
 		{Name: "sample_rows", Type: catalog.Integer, Default: "1000", Doc: "How many records the schema is inferred from."},
 		{Name: "compression", Type: catalog.Text, Default: "auto", Enum: []string{"auto", "uncompressed", "gzip", "zstd", "bzip2"}, Doc: "How the files are compressed."},
 		{Name: "lines", Type: catalog.Boolean, Default: "true", Doc: "One object a line, as Beam's default; false is refused."},
 		{Name: "orient", Type: catalog.Text, Default: "records", Enum: []string{"records"}, Doc: "The shape of the file, as in Beam."},
+		file.WatchField(),
 	},
 	Example: `
 pipeline:
@@ -53,7 +57,7 @@ pipeline:
 })
 
 type jsonSource struct {
-	paths       []string
+	file.Input
 	compression file.Compression
 	sampleRows  int64
 	declared    column.Schema
@@ -66,12 +70,11 @@ func newJSONSource(config map[string]any) (*jsonSource, error) {
 	if config["lines"] == false {
 		return nil, &catalog.Problem{Key: "lines", Code: diag.Unsupported, Text: "a file that is one JSON document is not read", Hint: "Write one object a line."}
 	}
-	path, _ := config["path"].(string)
-	paths, err := file.Find("path", path)
+	in, err := file.FindInput(config, true)
 	if err != nil {
 		return nil, err
 	}
-	s := &jsonSource{paths: paths, sampleRows: jsonSampleRows}
+	s := &jsonSource{Input: in, sampleRows: jsonSampleRows}
 	s.declared, _ = catalog.DeclaredSchema(config, "schema")
 	if n, ok := config["sample_rows"].(int64); ok {
 		if n < 1 {
@@ -81,6 +84,10 @@ func newJSONSource(config map[string]any) (*jsonSource, error) {
 	}
 	if name, ok := config["compression"].(string); ok {
 		s.compression = file.CompressionNames[name]
+	}
+	if in.Standard() && s.compression > file.None {
+		return nil, &catalog.Problem{Key: "compression", Code: diag.Unsupported, Text: "standard input is read as it is, not decompressed",
+			Hint: "Decompress it before, as by zcat FILE | leat run PIPELINE."}
 	}
 	return s, nil
 }
@@ -93,9 +100,12 @@ func (s *jsonSource) Schema(context.Context) (column.Schema, error) {
 	if s.declared != nil {
 		return s.declared, nil
 	}
+	if err := s.Sampled("Declare the fields in \"schema\"."); err != nil {
+		return nil, err
+	}
 	inferred, rows := column.NullType, int64(0)
 	var first error
-	err := file.Sample(s.paths, s.compression, file.SplitLines, int(s.sampleRows)*sampleBytes, func(m *catalog.Morsel, _ bool) error {
+	err := file.Sample(s.Paths, s.compression, file.SplitLines, int(s.sampleRows)*sampleBytes, func(m *catalog.Morsel, _ bool) error {
 		sc := jsonScanner{text: append(m.Data, '\n')}
 		most := rows + max(1, s.sampleRows/3)
 		for p, line := 0, m.Line; p < len(sc.text) && rows < most; line++ {
@@ -216,7 +226,8 @@ func settle(t column.Type) column.Type {
 
 // Open begins reading.
 func (s *jsonSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
-	return &jsonReader{Lines: file.NewLines(s.paths, s.compression, file.SplitLines), source: s, fields: fields, extra: map[string]int64{}}, nil
+	r := &jsonReader{Lines: file.OpenLines(s.Input, s.compression, file.SplitLines), source: s, fields: fields, extra: map[string]int64{}}
+	return resumable(r, s.Input), nil
 }
 
 type jsonReader struct {
@@ -262,12 +273,13 @@ func (r *jsonReader) unwanted(name string, records int64) {
 func (r *jsonReader) Notes() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	notes := r.Lines.Notes()
 	if len(r.extra) == 0 {
-		return nil
+		return notes
 	}
 	schema, err := r.source.Schema(context.Background())
 	if err != nil {
-		return nil // the input is gone or has changed, which the run has told, or did not mind
+		return notes // the input is gone or has changed, which the run has told, or did not mind
 	}
 	var names []string
 	for name := range r.extra {
@@ -277,7 +289,6 @@ func (r *jsonReader) Notes() []string {
 		}
 	}
 	sort.Strings(names)
-	var notes []string
 	for i, name := range names {
 		if i == maxJSONNotes {
 			notes = append(notes, fmt.Sprintf("%d further fields are not in the schema either", len(names)-i))

@@ -23,10 +23,14 @@ var ReadFromText = catalog.AddSource(catalog.SourceSpec{
 
 **Errors**: a line that is not UTF-8 or longer than 16 MiB is an error record (element, msg, file, line).
 
+` + file.WatchDoc + ` ` + standardInputDoc + `
+
 **Cost**: one pass, in parallel.`,
 	Source: beamIO + "#readfromtext",
+	Stream: true,
 	Fields: []catalog.Field{
-		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as logs/*.txt. Files that end in .gz, .zst or .bz2 are decompressed."},
+		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as logs/*.txt; \"-\" is standard input. Files that end in .gz, .zst or .bz2 are decompressed."},
+		file.WatchField(),
 	},
 	Example: `# Run the example of WriteToText first: it writes the file.
 pipeline:
@@ -40,14 +44,16 @@ pipeline:
 #  Row(line='world')
 `,
 	Open: func(config map[string]any) (catalog.Source, error) {
-		path, _ := config["path"].(string)
-		paths, err := file.Find("path", path)
-		return textSource(paths), err
+		in, err := file.FindInput(config, true)
+		return textSource{in}, err
 	},
 })
 
+// standardInputDoc says what the path "-" means to sources.
+const standardInputDoc = `**Standard input** is read as it comes, until it ends. It cannot be read again, so that rows that are under way when the process dies are lost.`
+
 // textSource is ReadFromText with its files found.
-type textSource []string
+type textSource struct{ file.Input }
 
 // Schema returns the one field.
 func (s textSource) Schema(context.Context) (column.Schema, error) {
@@ -56,7 +62,16 @@ func (s textSource) Schema(context.Context) (column.Schema, error) {
 
 // Open begins reading. Without the field, lines are only counted.
 func (s textSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
-	return &textReader{Lines: file.NewLines(s, file.Auto, file.SplitLines), columns: len(fields)}, nil
+	r := &textReader{Lines: file.OpenLines(s.Input, file.Auto, file.SplitLines), columns: len(fields)}
+	return resumable(r, s.Input), nil
+}
+
+// resumable is a reader as the engine is to see it: one of standard input cannot begin anywhere.
+func resumable(r catalog.Reader, in file.Input) catalog.Reader {
+	if in.Standard() {
+		return file.WithoutResume(r)
+	}
+	return r
 }
 
 type textReader struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/file"
 )
 
 // vectorOf makes a column of values.
@@ -59,7 +60,7 @@ func writeAll(t testing.TB, s catalog.Sink, schema column.Schema, cols ...*colum
 func TestReadText(t *testing.T) {
 	path := writeFile(t, "a\r\n\nb\xff\n c \nlast")
 	for _, batch := range []int{1, 100} {
-		g := readAll(t, textSource{path}, column.Schema{{Name: "line", Type: column.StringType}}, batch)
+		g := readAll(t, textSource{file.Input{Key: "path", Paths: []string{path}}}, column.Schema{{Name: "line", Type: column.StringType}}, batch)
 		if want := []string{`"a"`, `""`, `" c "`, `"last"`}; !slices.Equal(g.rows, want) {
 			t.Errorf("rows %q, want %q", g.rows, want)
 		}
@@ -70,7 +71,7 @@ func TestReadText(t *testing.T) {
 			t.Errorf("bad %q, want %q", g.bad, want)
 		}
 	}
-	if g := readAll(t, textSource{path}, nil, 100); len(g.rows) != 4 {
+	if g := readAll(t, textSource{file.Input{Key: "path", Paths: []string{path}}}, nil, 100); len(g.rows) != 4 {
 		t.Errorf("%d rows without columns, want 4", len(g.rows))
 	}
 }

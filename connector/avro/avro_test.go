@@ -14,6 +14,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/file"
 )
 
 // gathered keeps what a decoder gives, as text.
@@ -106,7 +107,7 @@ func TestReadAll(t *testing.T) {
 		`false|0|null|-0f|null|""|b""|b"cd"|"RED"|[]|{}|null|[]|null|@1704067200000|null|"1969-12-31"|"00:00:00"|0.05f|"-0.001"|(v=3 kids=[])`,
 	}
 	for _, codec := range []string{"null", "deflate"} {
-		s := &source{paths: []string{"testdata/all-" + codec + ".avro"}}
+		s := &source{Input: file.Input{Paths: []string{"testdata/all-" + codec + ".avro"}}}
 		got, err := s.Schema(context.Background())
 		if err != nil || got.String() != schema {
 			t.Fatalf("%s: schema %s, %v\nwant %s", codec, got, err, schema)
@@ -202,7 +203,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, codec := range []string{"null", "deflate", "snappy", "zstandard"} {
-		s := &source{paths: []string{write(t, map[string]any{"codec": codec}, schema, b)}}
+		s := &source{Input: file.Input{Paths: []string{write(t, map[string]any{"codec": codec}, schema, b)}}}
 		got, err := s.Schema(context.Background())
 		if err != nil || !got.Equal(schema) {
 			t.Errorf("%s: schema %s, %v, want %s", codec, got, err, schema)
@@ -224,7 +225,7 @@ func TestSeveralFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &source{paths: paths}
+	s := &source{Input: file.Input{Paths: paths}}
 	schema, err := s.Schema(context.Background())
 	if err != nil || schema.String() != "a: int?, b: string?" {
 		t.Fatalf("schema %s, %v", schema, err)
@@ -240,13 +241,13 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sound := readAll(t, &source{paths: []string{"testdata/all-null.avro"}}, nil, 10)
+	sound := readAll(t, &source{Input: file.Input{Paths: []string{"testdata/all-null.avro"}}}, nil, 10)
 	path := filepath.Join(t.TempDir(), "x.avro")
 	read := func(data []byte) *gathered {
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s := &source{paths: []string{path}}
+		s := &source{Input: file.Input{Paths: []string{path}}}
 		schema, err := s.Schema(context.Background())
 		if err != nil {
 			return &gathered{bad: []string{err.Error()}}
@@ -278,7 +279,7 @@ func TestBadRecords(t *testing.T) {
 	schema := column.Schema{{Name: "s", Type: column.StringType}, {Name: "l", Type: column.ListOf(column.IntType)}}
 	one := &column.ListValue{Elems: []column.Value{int64(1)}}
 	b := &column.Batch{N: 3, Cols: []*column.Vector{vectorOf(t, schema[0].Type, "a", "b\xff", "c"), vectorOf(t, schema[1].Type, one, one, one)}}
-	s := &source{paths: []string{write(t, map[string]any{"codec": "null"}, schema, b)}}
+	s := &source{Input: file.Input{Paths: []string{write(t, map[string]any{"codec": "null"}, schema, b)}}}
 	g := readAll(t, s, schema, 10)
 	if !slices.Equal(g.rows, []string{`"a"|[1]`, `"c"|[1]`}) {
 		t.Errorf("rows %q", g.rows)
@@ -324,7 +325,7 @@ func FuzzRead(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s := &source{paths: []string{path}}
+		s := &source{Input: file.Input{Paths: []string{path}}}
 		schema, err := s.Schema(context.Background())
 		if err != nil {
 			return

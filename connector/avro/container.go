@@ -193,6 +193,15 @@ func openContainer(path string, open func() (*file.Stream, error)) (*container, 
 	return c, nil
 }
 
+// skip passes over the blocks before a byte of the file, which hold so many records.
+func (c *container) skip(at, records int64) error {
+	if _, err := io.CopyN(io.Discard, &c.r, at-c.r.n); err != nil {
+		return corrupt(c.file, c.r.n, "what comes before byte %d cannot be read: %w", at, ended(err))
+	}
+	c.records = records
+	return nil
+}
+
 // next appends the next block to data, or returns io.EOF.
 func (c *container) next(data []byte) ([]byte, block, error) {
 	b := block{at: c.r.n, from: len(data), first: c.records}

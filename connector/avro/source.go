@@ -29,10 +29,14 @@ float, which prints the same digits; a longer one is a string, so that no digit 
 **Errors**: a record with a string that is not UTF-8 is an error record. Where a block cannot be decompressed or ends within a record, the
 rest of that block is one error record that names the file, the block's byte and the record's number. Damage between blocks fails the job.
 
+` + file.WatchDoc + `
+
 **Cost**: one pass; blocks are decoded in parallel, and only the fields that the pipeline uses. Codecs: null, deflate, snappy, zstandard.`,
 	Source: beamIO + "#readfromavro",
+	Stream: true,
 	Fields: []catalog.Field{
 		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.avro."},
+		file.WatchField(),
 	},
 	Example: `# Run the example of WriteToAvro first: it writes the file.
 pipeline:
@@ -46,24 +50,24 @@ pipeline:
 #  Row(device='pump-2', celsius=None, tags=[])
 `,
 	Open: func(config map[string]any) (catalog.Source, error) {
-		path, _ := config["path"].(string)
-		paths, err := file.Find("path", path)
-		return &source{paths: paths}, err
+		in, err := file.FindInput(config, false)
+		return &source{in}, err
 	},
 })
 
 // source is ReadFromAvro with its files found.
-type source struct {
-	paths []string
-}
+type source struct{ file.Input }
 
 // maxSchemaFiles limits how many files a schema is made of.
 const maxSchemaFiles = 64
 
 // Schema returns the fields of the files.
 func (s *source) Schema(ctx context.Context) (column.Schema, error) {
+	if err := s.Sampled("Put a file there before: its schema is that of the rows."); err != nil {
+		return nil, err
+	}
 	all := column.NullType
-	for i, path := range s.paths {
+	for i, path := range s.Paths {
 		if i == maxSchemaFiles {
 			break
 		}
@@ -102,15 +106,14 @@ func open(path string, done *atomic.Int64) (*container, error) {
 
 // Open begins reading the named fields.
 func (s *source) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
-	_, total := file.NewLines(s.paths, file.None, nil).Progress()
-	return &reader{paths: s.paths, fields: fields, total: total}, nil
+	_, total := file.OpenLines(s.Input, file.None, nil).Progress()
+	return &reader{Cursor: file.NewCursor(s.Input), fields: fields, total: total}, nil
 }
 
 // reader hands out blocks.
 type reader struct {
-	paths  []string
+	*file.Cursor
 	fields column.Schema
-	next   int
 	file   *container
 	done   atomic.Int64
 	total  int64
@@ -123,21 +126,20 @@ type piece struct {
 }
 
 // Next fills m with whole blocks, compressed.
-func (r *reader) Next(_ context.Context, m *catalog.Morsel) error {
+func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	for {
 		if r.file == nil {
-			if err := r.open(); err != nil {
+			if err := r.open(ctx); err != nil {
 				return err
 			}
 		}
 		p := &piece{header: r.file.header}
 		m.File, m.Line, m.Part, m.Data = r.file.header.file, 0, p, m.Data[:0]
+		done := false
 		for len(m.Data) < file.MorselBytes {
 			data, b, err := r.file.next(m.Data)
 			if m.Data = data; errors.Is(err, io.EOF) {
-				if err := r.Close(); err != nil {
-					return err
-				}
+				done = true
 				break
 			}
 			if err != nil {
@@ -145,26 +147,36 @@ func (r *reader) Next(_ context.Context, m *catalog.Morsel) error {
 			}
 			p.blocks = append(p.blocks, b)
 		}
+		r.Mark(m, r.file.r.n, r.file.records, done)
+		if done {
+			if err := r.closeFile(); err != nil {
+				return err
+			}
+		}
 		if len(p.blocks) > 0 {
 			return nil
 		}
 	}
 }
 
-func (r *reader) open() error {
-	if r.next == len(r.paths) {
-		return io.EOF
+func (r *reader) open(ctx context.Context) error {
+	path, at, records, err := r.Cursor.Open(ctx)
+	if err != nil {
+		return err
 	}
-	path := r.paths[r.next]
-	r.next++
 	c, err := open(path, &r.done)
 	if err != nil {
 		return err
 	}
 	r.file = c
+	if at > 0 {
+		if err := c.skip(at, records); err != nil {
+			return err
+		}
+	}
 	if err := fits(r.fields, c.schema); err != nil {
 		return errors.Join(&diag.Failure{Code: diag.TypeMismatch, Origin: path, Err: err,
-			Hint: "The files of a pattern must have schemas that go together; read them apart, and Flatten them."}, r.Close())
+			Hint: "The files of a pattern must have schemas that go together; read them apart, and Flatten them."}, r.closeFile())
 	}
 	return nil
 }
@@ -189,8 +201,10 @@ func fits(wanted column.Schema, n *node) error {
 // Progress returns the bytes of files read and to read.
 func (r *reader) Progress() (done, total int64) { return r.done.Load(), r.total }
 
-// Close closes the file that is open.
-func (r *reader) Close() error {
+// Close closes the file that is open, and what the cursor keeps.
+func (r *reader) Close() error { return errors.Join(r.closeFile(), r.Cursor.Close()) }
+
+func (r *reader) closeFile() error {
 	if r.file == nil {
 		return nil
 	}

@@ -212,3 +212,23 @@ func stampOf(path string) (s stamp, regular bool) {
 
 // before reports whether the file was written before a moment.
 func (s stamp) before(t time.Time) bool { return s.time <= t.UnixNano() }
+
+// Pass returns the next file as Open does, and whatever it is: whoever reads it meets what is wrong with it.
+func (c *Cursor) Pass(ctx context.Context) (path string, err error) {
+	if err := c.take(ctx); err != nil {
+		return "", err
+	}
+	c.resume = nil
+	return c.file.Path, nil
+}
+
+// Peek returns the file that Pass would return, where one is there at once.
+func (c *Cursor) Peek() (path string, ok bool) {
+	switch {
+	case c.watch != nil && !c.watch.empty():
+		return c.watch.queue[0].Path, true
+	case c.watch == nil && c.next < int64(len(c.in.Paths)):
+		return c.in.Paths[c.next], true
+	}
+	return "", false
+}

@@ -44,8 +44,8 @@ type Lines struct {
 	line     int64  // of that
 	buf      []byte // bytes read; those from off on are not yet handed out
 	off      int
-	begun    bool   // the file's first bytes have been read
-	ended    bool   // stream is at its end
+	begun    bool // the file's first bytes have been read
+	ended    bool // stream is at its end
 	done     atomic.Int64
 	total    int64
 }

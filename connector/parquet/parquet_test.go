@@ -14,6 +14,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/file"
 )
 
 // gathered keeps what a decoder gives, as text.
@@ -176,7 +177,7 @@ func TestReadAll(t *testing.T) {
 		`false|null|null|0|-0f|null|null|b""|null|"one"|@-1|@-1|null|"1969-12-31"|"00:00:00"|0.05f|"-0.001"|null|[[2 3]]|[]|null|null|[null]|null`,
 	}
 	for _, name := range []string{"all-v1-snappy", "all-v2-zstd"} {
-		s := &source{paths: []string{"testdata/" + name + ".parquet"}}
+		s := &source{Input: file.Input{Paths: []string{"testdata/" + name + ".parquet"}}}
 		got, err := s.Schema(context.Background())
 		if err != nil || got.String() != schema {
 			t.Fatalf("%s: schema\n%s, %v\nwant\n%s", name, got, err, schema)
@@ -197,14 +198,14 @@ func TestReadAll(t *testing.T) {
 }
 
 func TestReadInt96(t *testing.T) {
-	s := &source{paths: []string{"testdata/int96.parquet"}}
+	s := &source{Input: file.Input{Paths: []string{"testdata/int96.parquet"}}}
 	if g := readAll(t, s, column.Schema{{Name: "t", Type: column.TimeType.OrNull()}}, 10); !slices.Equal(g.rows, []string{"@-1", "null"}) {
 		t.Errorf("rows %q, bad %q", g.rows, g.bad)
 	}
 }
 
 func TestReadUint64(t *testing.T) {
-	s := &source{paths: []string{"testdata/uint64.parquet"}}
+	s := &source{Input: file.Input{Paths: []string{"testdata/uint64.parquet"}}}
 	g := readAll(t, s, column.Schema{{Name: "u", Type: column.IntType.OrNull()}}, 10)
 	if !slices.Equal(g.rows, []string{"1", "3"}) || len(g.bad) != 1 || !strings.Contains(g.bad[0], "row 2 of row group 1: 9223372036854775808 is beyond the largest whole number") {
 		t.Errorf("rows %q, bad %q", g.rows, g.bad)
@@ -213,7 +214,7 @@ func TestReadUint64(t *testing.T) {
 
 // TestReadMany reads several row groups of many pages.
 func TestReadMany(t *testing.T) {
-	s := &source{paths: []string{"testdata/many.parquet"}}
+	s := &source{Input: file.Input{Paths: []string{"testdata/many.parquet"}}}
 	schema, err := s.Schema(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +243,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, codec := range []string{"none", "snappy", "gzip", "zstd"} {
-		s := &source{paths: []string{write(t, map[string]any{"codec": codec}, schema, b)}}
+		s := &source{Input: file.Input{Paths: []string{write(t, map[string]any{"codec": codec}, schema, b)}}}
 		got, err := s.Schema(context.Background())
 		if err != nil || strings.Replace(got.String(), "n: int?", "n: null", 1) != schema.String() {
 			t.Errorf("%s: schema %s, %v, want %s", codec, got, err, schema)
@@ -287,7 +288,7 @@ func TestRowGroups(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := readAll(t, &source{paths: written.Files}, schema[:1], 4096)
+		g := readAll(t, &source{Input: file.Input{Paths: written.Files}}, schema[:1], 4096)
 		seen := map[string]bool{}
 		for _, row := range g.rows {
 			seen[row] = true
@@ -323,7 +324,7 @@ func tryRead(t testing.TB, path string, data []byte) *gathered {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := &source{paths: []string{path}}
+	s := &source{Input: file.Input{Paths: []string{path}}}
 	schema, err := s.Schema(context.Background())
 	if err != nil {
 		return &gathered{bad: []string{err.Error()}}
@@ -345,7 +346,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	s := &source{paths: []string{"testdata/many.parquet"}}
+	s := &source{Input: file.Input{Paths: []string{"testdata/many.parquet"}}}
 	schema, err := s.Schema(context.Background())
 	if err != nil {
 		b.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync/atomic"
 
@@ -33,11 +32,15 @@ digit is lost. Rows have no event time; see AssignTimestamps.
 **Errors**: a row with a text that is not UTF-8, or with an unsigned number beyond 64 bits with a sign, is an error record. A damaged file fails the job and
 is named.
 
+` + file.WatchDoc + `
+
 **Cost**: only the columns that the pipeline uses are read. Row groups are decoded in parallel, page by page, so that memory does not grow with their size.`,
 	Source: beamIO + "#readfromparquet",
+	Stream: true,
 	Fields: []catalog.Field{
 		{Name: "path", Type: catalog.Text, Required: true, Doc: "A file, or a pattern such as data/*.parquet."},
 		{Name: "columns", Type: catalog.TextList, Doc: "The names of the columns to read; without it, all."},
+		file.WatchField(),
 	},
 	Example: `# Run the example of WriteToParquet first: it writes the file.
 pipeline:
@@ -51,9 +54,8 @@ pipeline:
 #  Row(device='pump-2', celsius=None, tags=[])
 `,
 	Open: func(config map[string]any) (catalog.Source, error) {
-		path, _ := config["path"].(string)
-		paths, err := file.Find("path", path)
-		s := &source{paths: paths}
+		in, err := file.FindInput(config, false)
+		s := &source{Input: in}
 		switch v := config["columns"].(type) {
 		case string:
 			s.columns = []string{v}
@@ -70,7 +72,7 @@ pipeline:
 
 // source is ReadFromParquet with its files found.
 type source struct {
-	paths   []string
+	file.Input
 	columns []string // nil: all
 }
 
@@ -79,8 +81,11 @@ const maxSchemaFiles = 64
 
 // Schema returns the columns of the files.
 func (s *source) Schema(ctx context.Context) (column.Schema, error) {
+	if err := s.Sampled("Put a file there before: its columns are the schema."); err != nil {
+		return nil, err
+	}
 	var all column.Type
-	for i, path := range s.paths {
+	for i, path := range s.Paths {
 		if i == maxSchemaFiles {
 			break
 		}
@@ -178,15 +183,14 @@ func openFile(path string) (*openedFile, error) {
 
 // Open begins reading the named fields.
 func (s *source) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
-	_, total := file.NewLines(s.paths, file.None, nil).Progress()
-	return &reader{paths: s.paths, fields: fields, total: total}, nil
+	_, total := file.OpenLines(s.Input, file.None, nil).Progress()
+	return &reader{Cursor: file.NewCursor(s.Input), fields: fields, total: total}, nil
 }
 
 // reader hands out row groups.
 type reader struct {
-	paths  []string
+	*file.Cursor
 	fields column.Schema
-	next   int // file
 	file   *openedFile
 	group  int
 	done   atomic.Int64
@@ -201,10 +205,10 @@ type part struct {
 }
 
 // Next fills m with the next row group.
-func (r *reader) Next(_ context.Context, m *catalog.Morsel) error {
+func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	for {
 		if r.file == nil {
-			if err := r.open(); err != nil {
+			if err := r.open(ctx); err != nil {
 				return err
 			}
 		}
@@ -212,30 +216,28 @@ func (r *reader) Next(_ context.Context, m *catalog.Morsel) error {
 		if r.group == len(groups) {
 			r.before += r.file.size
 			r.done.Store(r.before)
-			if err := r.Close(); err != nil {
-				return err
-			}
+			r.closeFile()
 			continue
 		}
 		r.file.users.Add(1)
 		m.File, m.Line, m.Data, m.Part = r.file.path, 0, m.Data[:0], &part{r.file, r.group}
 		r.group++
+		r.Mark(m, int64(r.group), 0, r.group == len(groups))
 		r.done.Store(r.before + r.file.size/int64(len(groups)+1)*int64(r.group))
 		return nil
 	}
 }
 
-func (r *reader) open() error {
-	if r.next == len(r.paths) {
-		return io.EOF
+func (r *reader) open(ctx context.Context) error {
+	path, group, _, err := r.Cursor.Open(ctx)
+	if err != nil {
+		return err
 	}
-	path := r.paths[r.next]
-	r.next++
 	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
-	r.file, r.group = f, 0
+	r.file, r.group = f, min(int(group), len(f.file.RowGroups()))
 	have := fieldsOf(f.nodes)
 	for _, want := range r.fields {
 		var fault string
@@ -246,8 +248,9 @@ func (r *reader) open() error {
 			fault = fmt.Sprintf("column %q is %s in the file, wanted %s", want.Name, have[i].Type, want.Type)
 		}
 		if fault != "" {
-			return errors.Join(&diag.Failure{Code: diag.TypeMismatch, Origin: path, Err: errors.New(fault),
-				Hint: "The files of a pattern must have schemas that go together; read them apart, and Flatten them."}, r.Close())
+			r.closeFile()
+			return &diag.Failure{Code: diag.TypeMismatch, Origin: path, Err: errors.New(fault),
+				Hint: "The files of a pattern must have schemas that go together; read them apart, and Flatten them."}
 		}
 	}
 	return nil
@@ -258,11 +261,15 @@ func (r *reader) Progress() (done, total int64) { return r.done.Load(), r.total 
 
 // Close closes the file that is open, once the row groups of it that have been handed out are decoded.
 func (r *reader) Close() error {
+	r.closeFile()
+	return r.Cursor.Close()
+}
+
+func (r *reader) closeFile() {
 	if r.file != nil {
 		r.file.release()
 		r.file = nil
 	}
-	return nil
 }
 
 // NewDecoder returns a decoder for one worker.
