@@ -57,7 +57,7 @@ func (f *feed) resumable() bool {
 func (f *feed) resume(ctx context.Context, job, dir string, s *state.Source) error {
 	if s != nil {
 		maps.Copy(f.positions, s.Positions)
-		f.wasEnded = s.Ended
+		f.wasEnded = s.Ended && (f.resumable() || !f.n.Out[0].Unbounded) // what cannot be read again is new each time
 		f.taken = s.Morsels
 	}
 	if r, ok := f.reader.(catalog.Resumable); ok {

@@ -165,10 +165,12 @@ func (s *stream) advance(ctx context.Context, end bool) error {
 				return err
 			}
 		}
-		n.inMark, n.mark = max(n.inMark, in), max(n.mark, mark)
-		n.shown.Store(n.mark)
+		if !end { // what was closed by the end may go on in another run, with rows that are not late
+			n.inMark, n.mark = max(n.inMark, in), max(n.mark, mark)
+			n.shown.Store(n.mark)
+		}
 		if n.threshold != nil {
-			if err := n.threshold.passed(n.inMark); err != nil {
+			if err := n.threshold.passed(in); err != nil {
 				return &diag.Failure{Code: diag.OverThreshold, Place: n.Place, Transform: n.Name, Err: err}
 			}
 		}
