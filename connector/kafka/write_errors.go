@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,9 +26,18 @@ func transactionEnded(err error) bool {
 	return slices.ContainsFunc(endedTransaction, func(e error) bool { return errors.Is(err, e) })
 }
 
+// rewritable reports whether the records of a transaction that failed so should be written again in another one: the transaction is no more, or the brokers
+// could not be reached.
+func rewritable(err error) bool {
+	return transactionEnded(err) || mayPass(err) && !errors.Is(err, kgo.ErrRecordTimeout) && !errors.Is(err, kgo.ErrRecordRetries)
+}
+
+// errNoPartition is of a row that names a partition that the topic does not have.
+var errNoPartition = errors.New("the topic has no such partition")
+
 // mayPass reports whether the same request may succeed later.
 func mayPass(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, errNoPartition) {
 		return false
 	}
 	var answer *kerr.Error
@@ -48,6 +58,9 @@ func mayPass(err error) bool {
 
 // explainRecord says which record could not be written, and what to do about it.
 func explainRecord(r *kgo.Record, err error) error {
+	if strings.Contains(err.Error(), "invalid record partitioning choice") { // the client has no error of its own for it
+		err = fmt.Errorf("%w: %d", errNoPartition, r.Partition)
+	}
 	return fmt.Errorf("topic %q, the record with %s: %w", r.Topic, describeKey(r.Key), explain(r.Topic, err))
 }
 
@@ -69,7 +82,7 @@ func explain(topic string, err error) error {
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		hint = fmt.Sprintf("the topic %q is not there: create it, or let the brokers create topics (auto.create.topics.enable)", topic)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		hint = fmt.Sprintf("the user may not write to the topic %q: it needs Write and Describe", topic)
+		hint = fmt.Sprintf("the user may not write to the topic %q: it needs Write and Describe, and Read to write exactly once, as the last epoch is kept as an offset of the topic", topic)
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		hint = `the user may not use transactions: it needs Write and Describe for transactional ids that begin with "leat.", or set exactly_once: false`
 	case errors.Is(err, kerr.GroupAuthorizationFailed):

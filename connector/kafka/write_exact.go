@@ -119,7 +119,10 @@ func (w *exactWriter) enter(ctx context.Context, rows int64) (p *producer, ended
 
 // end notes that the open transaction is no more, where err says so. Its rows are kept, and written again by Prepare.
 func (w *exactWriter) end(ctx context.Context, p *producer, err error) error {
-	if !transactionEnded(err) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if !rewritable(err) {
 		return err
 	}
 	w.mu.Lock()
@@ -135,7 +138,7 @@ func (w *exactWriter) end(ctx context.Context, p *producer, err error) error {
 		}
 	}
 	if p.stage == nil {
-		return fmt.Errorf("the brokers gave up the transaction, and without a state directory its rows are not kept: %w", err)
+		return fmt.Errorf("the transaction was given up, and without a state directory its rows are not kept: %w", err)
 	}
 	return nil
 }
@@ -155,7 +158,7 @@ func (w *exactWriter) Prepare(ctx context.Context, epoch int64) ([]byte, error) 
 	if failed := <-synced; failed != nil {
 		return nil, fmt.Errorf("cannot keep rows until they are committed: %w", failed)
 	}
-	if err != nil && transactionEnded(err) {
+	if err != nil {
 		if err = w.end(ctx, p, err); err == nil {
 			err = w.whileEnded(ctx, func(ctx context.Context) error { return w.rewrite(ctx, p, p.transaction) })
 		}

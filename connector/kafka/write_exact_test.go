@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/internal/vfs"
 )
 
 // run is one life of a pipeline that writes exactly once.
@@ -192,8 +195,10 @@ func (r *rig) shortTransactions() map[string]any {
 func (r *rig) awaitEnd(ids ...string) {
 	r.t.Helper()
 	admin := r.admin()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
+	defer cancel()
 	for {
-		found, err := admin.DescribeTransactions(r.t.Context(), ids...)
+		found, err := admin.DescribeTransactions(ctx, ids...)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -206,7 +211,7 @@ func (r *rig) awaitEnd(ids ...string) {
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
-		case <-r.t.Context().Done():
+		case <-ctx.Done():
 			r.t.Fatal("the transactions stay open")
 		}
 	}
@@ -405,4 +410,93 @@ func TestExactWaitsForTheLastCommit(t *testing.T) {
 	run.commit(2, second)
 	run.commit(3, run.prepare(3))
 	r.see("at the end", one, two, three)
+}
+
+// TestExactOnABadDisk: rows that cannot be kept are not promised.
+func TestExactOnABadDisk(t *testing.T) {
+	for _, op := range []vfs.Op{vfs.OpCreate, vfs.OpWrite, vfs.OpSync, vfs.OpSyncDir, vfs.OpClose} {
+		t.Run(string(op), func(t *testing.T) {
+			r := newRig(t, 1, nil)
+			run := r.start(r.config, 0, nil)
+			want := run.put("a", 3)
+			staged := run.prepare(1)
+			run.commit(1, staged)
+			failure := errors.New("the disk is bad")
+			run.w.fs = &vfs.Faulty{FS: vfs.OS, Fail: func(o vfs.Op, _ string) error {
+				if o == op {
+					return failure
+				}
+				return nil
+			}}
+			b, _ := payloads(t, "b", 3)
+			err := run.e.Write(t.Context(), b)
+			if err == nil {
+				_, err = run.w.Prepare(t.Context(), 2)
+			}
+			if !errors.Is(err, failure) {
+				t.Fatalf("got %v", err)
+			}
+			if err := run.w.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			more := append(want, r.start(r.config, 1, staged).put("c", 0)...)
+			r.see("after a restart", more)
+		})
+	}
+}
+
+func TestWritersLeaveNoGoroutines(t *testing.T) {
+	r := newRig(t, 1, nil)
+	r.read()
+	before := runtime.NumGoroutine()
+	for _, stream := range []bool{true, false} {
+		w := r.open(r.config, stream, payloadSchema)
+		if tx, ok := w.(catalog.Transactional); ok {
+			if err := tx.Recover(t.Context(), 0, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, _ := payloads(t, "a", 10)
+		write(t, w.NewEncoder(), b)
+		if _, err := w.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Goroutines of a closed client end soon, but not at once.
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for runtime.NumGoroutine() > before {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%d goroutines, before %d", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// TestExactDamagedStage: rows that are lost are not passed over.
+func TestExactDamagedStage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("brokers look every 10 seconds")
+	}
+	t.Parallel()
+	r := newRig(t, 1, nil)
+	first := r.start(r.shortTransactions(), 0, nil)
+	first.put("a", 30)
+	staged := first.prepare(1)
+	first.crash()
+	r.awaitEnd(first.w.producers[0].ID)
+	path := filepath.Join(r.dir, first.w.producers[0].File)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()-1); err != nil {
+		t.Fatal(err)
+	}
+	w := r.open(r.config, true, payloadSchema).(*exactSink)
+	if err := w.Recover(t.Context(), 1, staged); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	r.see("at the end")
 }

@@ -108,13 +108,14 @@ func (w *exactWriter) rewrite(ctx context.Context, p *producer, t transaction) e
 		return err
 	}
 	var rows int64
-	err := readStage(filepath.Join(w.dir, t.File), func(s *slab) error {
+	path := filepath.Join(w.dir, t.File)
+	err := readStage(path, func(s *slab) error {
 		s.build(t.Topic, s.time)
 		rows += int64(len(s.records))
 		return p.box.send(ctx, s)
 	})
 	if err == nil && rows != t.Rows {
-		err = errDamaged
+		err = fmt.Errorf("%s: %w: it holds %d rows of %d", path, errDamaged, rows, t.Rows)
 	}
 	if err != nil {
 		return err

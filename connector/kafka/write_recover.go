@@ -16,7 +16,7 @@ import (
 )
 
 // rewriteTries is how often the rows of an epoch are written again because the brokers gave up their transaction.
-const rewriteTries = 5
+const rewriteTries = 10
 
 // parseStaged reads what Prepare returned.
 func parseStaged(epoch int64, staged []byte) (t transaction, err error) {
@@ -111,13 +111,13 @@ func (w *exactWriter) commitAgain(ctx context.Context, p *producer, t transactio
 // whileEnded calls f until it works, and gives up when another run has taken over, or when brokers end one transaction after the other.
 func (w *exactWriter) whileEnded(ctx context.Context, f func(context.Context) error) error {
 	call := w.server.call
-	call.Policy.Attempts = rewriteTries
+	call.Policy.Attempts, call.Policy.First = rewriteTries, 250*time.Millisecond
 	err := call.Do(ctx, func(ctx context.Context) error {
 		if err := w.checkOwner(ctx); err != nil {
 			return retry.Permanent(err)
 		}
 		err := f(ctx)
-		if transactionEnded(err) || mayPass(err) && !isLocal(err) {
+		if rewritable(err) && !isLocal(err) {
 			return err
 		}
 		return retry.Permanent(err)

@@ -291,6 +291,20 @@ func TestWriteRefusesWhatIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestWriteNamesAMissingPartition(t *testing.T) {
+	r := newRig(t, 2, nil)
+	schema := append(column.Schema{{Name: "to", Type: column.IntType}}, payloadSchema...)
+	w := r.open(r.with(map[string]any{"partition": "to"}), false, schema)
+	e := w.NewEncoder()
+	if err := e.Write(t.Context(), batchOf(t, schema, []any{int64(-1), "x"})); err == nil || !strings.Contains(err.Error(), "from 0, found -1") {
+		t.Errorf("got %v", err)
+	}
+	write(t, w.NewEncoder(), batchOf(t, schema, []any{int64(7), "x"}))
+	if err := w.(catalog.Syncer).Sync(t.Context()); !errors.Is(err, errNoPartition) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestOpenNamesAMissingTopic(t *testing.T) {
 	broker := services.Kafka(t)
 	s, err := newSink(map[string]any{"bootstrap_servers": broker, "topic": "no.such-topic", "format": "RAW"}, &catalog.SinkEnv{Name: "W"})
