@@ -62,6 +62,14 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
+// Plain returns an error without the mark of Permanent.
+func Plain(err error) error {
+	if p, ok := err.(permanent); ok { // not one that stands within: what is around it says more
+		return p.error
+	}
+	return err
+}
+
 // after is an error with the pause that the server asked for.
 type after struct {
 	error
@@ -106,9 +114,8 @@ func (c *Caller) Do(ctx context.Context, f func(context.Context) error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var p permanent
-		if errors.As(err, &p) {
-			return p.error
+		if IsPermanent(err) {
+			return Plain(err)
 		}
 		if c.Failed != nil {
 			c.Failed(err)
@@ -116,12 +123,8 @@ func (c *Caller) Do(ctx context.Context, f func(context.Context) error) error {
 		if c.Policy.Attempts > 0 && failures >= c.Policy.Attempts {
 			return &Exhausted{Attempts: failures, Err: err}
 		}
-		pause := c.Policy.Pause(failures)
-		var asked after
-		if errors.As(err, &asked) {
-			pause += asked.pause // more than was asked for, so that not all come back at that moment
-		}
-		if err := Sleep(ctx, pause); err != nil {
+		// More than was asked for, so that not all come back at that moment.
+		if err := Sleep(ctx, c.Policy.Pause(failures)+Asked(err)); err != nil {
 			return err
 		}
 	}
@@ -157,4 +160,13 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// Asked returns the pause that the server asked for, or 0.
+func Asked(err error) time.Duration {
+	var a after
+	if errors.As(err, &a) {
+		return a.pause
+	}
+	return 0
 }
