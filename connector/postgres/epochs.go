@@ -1,0 +1,227 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/connector/retry"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/internal/vfs"
+)
+
+// epochWriter writes the rows of a stream epoch by epoch, each once. Encoders write while an epoch is committed.
+type epochWriter struct {
+	target    *target
+	job, name string
+	temporary bool // the folder is ours, and goes with the process
+	epochs    table
+	written   atomic.Int64
+	last      atomic.Int64 // epoch that was committed
+
+	staging sync.Mutex
+	stage   stage
+
+	committing sync.Mutex
+	session    *session
+}
+
+func newEpochWriter(x *session, t *target, env *catalog.SinkEnv) *epochWriter {
+	return &epochWriter{target: t, job: env.Job, name: env.Name, epochs: table{t.table.schema, "leat_epochs"}, session: x,
+		stage: stage{fs: vfs.OS, dir: env.Dir}}
+}
+
+// NewEncoder returns an encoder for one worker.
+func (w *epochWriter) NewEncoder() catalog.Encoder {
+	return &encoder{text: rowText{target: w.target}, out: w.append}
+}
+
+func (w *epochWriter) append(_ context.Context, block []byte, rows int64) error {
+	w.staging.Lock()
+	defer w.staging.Unlock()
+	if w.stage.dir == "" { // nothing outlasts the process, and still memory is not to hold an epoch
+		dir, err := os.MkdirTemp("", "leat-postgres-*")
+		if err != nil {
+			return err
+		}
+		w.stage.dir, w.temporary = dir, true
+	}
+	if err := w.stage.append(block, rows); err != nil {
+		return fmt.Errorf("rows cannot be staged: %w", err)
+	}
+	return nil
+}
+
+// Recover commits the last durable checkpoint where that is not done, and drops what came after it.
+func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) error {
+	of := staged{}
+	if data != nil {
+		if err := json.Unmarshal(data, &of); err != nil {
+			return damaged(fmt.Errorf("what epoch %d has staged cannot be read: %w", epoch, err))
+		}
+	}
+	reached, err := w.reached(ctx, epoch)
+	if err != nil {
+		return err
+	}
+	if epoch > 0 && reached > epoch {
+		return &diag.Failure{Code: diag.StateMismatch,
+			Err: fmt.Errorf("the table %s has had checkpoint %d of this pipeline, and the state is that of checkpoint %d, which is older", w.target.table, reached, epoch),
+			Hint: fmt.Sprintf("Use the newest state. To go on from the older one all the same, and write the rows since then again, update the row of job %q and sink %q in %s.",
+				w.job, w.name, w.epochs)}
+	}
+	if data != nil && reached < epoch {
+		if err := w.CommitEpoch(ctx, epoch, data); err != nil {
+			return err
+		}
+	}
+	w.last.Store(epoch)
+	w.staging.Lock()
+	defer w.staging.Unlock()
+	if w.stage.dir == "" {
+		return nil
+	}
+	return w.stage.clean("")
+}
+
+// reached returns the last epoch that the table has had. A first run, whose epochs begin anew, begins anew there, too.
+func (w *epochWriter) reached(ctx context.Context, epoch int64) (reached int64, err error) {
+	w.committing.Lock()
+	defer w.committing.Unlock()
+	err = w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := w.createEpochs(ctx, conn); err != nil {
+			return err
+		}
+		if epoch == 0 {
+			_, err := conn.Exec(ctx, fmt.Sprintf("delete from %s where job = $1 and sink = $2", w.epochs), w.job, w.name)
+			return err
+		}
+		err := conn.QueryRow(ctx, fmt.Sprintf("select epoch from %s where job = $1 and sink = $2", w.epochs), w.job, w.name).Scan(&reached)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return reached, err
+}
+
+// createEpochs makes leat_epochs where it is missing. It asks first, as who may write there may not be allowed to create.
+func (w *epochWriter) createEpochs(ctx context.Context, conn *pgx.Conn) error {
+	var there bool
+	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", w.epochs.String()).Scan(&there); err != nil || there {
+		return err
+	}
+	make := fmt.Sprintf("create table if not exists %s (job text, sink text, epoch bigint not null, primary key (job, sink))", w.epochs)
+	_, err := conn.Exec(ctx, make)
+	if isRace(err) {
+		return fmt.Errorf("another one made %s at the same time: %s", w.epochs, err) // and is there when this is tried again
+	}
+	if err = w.session.server.explain(err); retry.IsPermanent(err) {
+		var f *diag.Failure
+		if errors.As(err, &f) {
+			f.Hint = "exactly_once needs a table of its own. Have it made and granted to this role: " + make + ". Or set exactly_once: false."
+		}
+	}
+	return err
+}
+
+// Prepare ends an epoch: its rows are in a file that outlasts a crash.
+func (w *epochWriter) Prepare(_ context.Context, epoch int64) ([]byte, error) {
+	w.staging.Lock()
+	defer w.staging.Unlock()
+	of, err := w.stage.end(epoch)
+	if err != nil {
+		return nil, fmt.Errorf("rows cannot be staged: %w", err)
+	}
+	return json.Marshal(of)
+}
+
+// CommitEpoch writes the rows of an epoch, unless the table has had them.
+func (w *epochWriter) CommitEpoch(ctx context.Context, epoch int64, data []byte) error {
+	of := staged{}
+	if err := json.Unmarshal(data, &of); err != nil {
+		return damaged(fmt.Errorf("what epoch %d has staged cannot be read: %w", epoch, err))
+	}
+	if of.File == "" {
+		return nil
+	}
+	if of.File != filepath.Base(of.File) {
+		return damaged(fmt.Errorf("epoch %d names a file beyond its folder", epoch))
+	}
+	w.committing.Lock()
+	defer w.committing.Unlock()
+	if epoch <= w.last.Load() {
+		return nil
+	}
+	err := w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.loadOnce(ctx, conn, epoch, of) })
+	if err != nil {
+		return err
+	}
+	w.last.Store(epoch)
+	w.written.Add(of.Bytes)
+	// The file is of no more use; where it stays, the next Recover removes it.
+	_ = w.stage.fs.Remove(filepath.Join(w.stage.dir, of.File))
+	return nil
+}
+
+// loadOnce writes an epoch and notes it, if it is not noted yet. Who tries the same at the same time waits at that note.
+func (w *epochWriter) loadOnce(ctx context.Context, conn *pgx.Conn, epoch int64, of staged) error {
+	tag, err := conn.Exec(ctx, fmt.Sprintf("insert into %s as leat_epochs (job, sink, epoch) values ($1, $2, $3) "+
+		"on conflict (job, sink) do update set epoch = excluded.epoch where leat_epochs.epoch < excluded.epoch", w.epochs), w.job, w.name, epoch)
+	if err != nil || tag.RowsAffected() == 0 {
+		return err
+	}
+	p, file, err := w.stage.read(of)
+	if err != nil {
+		return damaged(fmt.Errorf("the rows of epoch %d, staged in %s: %w", epoch, filepath.Join(w.stage.dir, of.File), err))
+	}
+	defer file.Close()
+	if err = w.target.load(ctx, conn, p); err != nil {
+		return w.target.blame(ctx, w.session.server, p, err)
+	}
+	return nil
+}
+
+func damaged(err error) error {
+	return &diag.Failure{Class: diag.Corrupt, Code: diag.StateDamaged, Err: err, Hint: "Restore the state from a copy, or begin anew with an empty one."}
+}
+
+// Commit ends a stream. Rows that no epoch has are written as one more.
+func (w *epochWriter) Commit(ctx context.Context) (catalog.Written, error) {
+	epoch := w.last.Load() + 1
+	data, err := w.Prepare(ctx, epoch)
+	if err == nil {
+		err = w.CommitEpoch(ctx, epoch, data)
+	}
+	if err != nil {
+		return catalog.Written{}, err
+	}
+	return catalog.Written{Bytes: w.written.Load()}, w.Abort()
+}
+
+// Abort drops rows that no epoch has. What was prepared stays: a checkpoint may hold it.
+func (w *epochWriter) Abort() error {
+	w.committing.Lock()
+	defer w.committing.Unlock()
+	w.session.close()
+	w.staging.Lock()
+	defer w.staging.Unlock()
+	err := w.stage.drop()
+	if w.temporary {
+		err = errors.Join(err, os.RemoveAll(w.stage.dir))
+		w.stage.dir, w.temporary = "", false
+	}
+	return err
+}
+
+// Metrics are the figures of the connection, and the last epoch.
+func (w *epochWriter) Metrics() []catalog.Metric {
+	return append(w.session.server.metrics(), catalog.Metric{Name: "postgres_epoch", Help: "The last checkpoint whose rows the table has.", Value: float64(w.last.Load())})
+}
