@@ -7,4 +7,5 @@ import (
 	_ "github.com/leat-project/leat/connector"
 	_ "github.com/leat-project/leat/connector/avro"
 	_ "github.com/leat-project/leat/connector/parquet"
+	_ "github.com/leat-project/leat/connector/postgres"
 )
