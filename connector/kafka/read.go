@@ -1,0 +1,265 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/envelope"
+	"github.com/leat-project/leat/diag"
+)
+
+// readMeta is what is known of a record beside its value.
+var readMeta = []envelope.Meta{
+	{Name: "key", Type: column.BytesType.OrNull()}, {Name: "headers", Type: column.MapOf(column.BytesType)}, {Name: "topic", Type: column.StringType},
+	{Name: "partition", Type: column.IntType}, {Name: "offset", Type: column.IntType}, {Name: "timestamp", Type: column.TimeType},
+}
+
+// ReadFromKafka reads topics.
+var ReadFromKafka = catalog.AddSource(catalog.SourceSpec{
+	Name:    "ReadFromKafka",
+	Summary: "Reads the records of Kafka topics, a row each.",
+	Doc: `
+The value of a record becomes a row by "format". "metadata" adds fields: key (bytes), headers (a map to bytes), topic, partition, offset, timestamp.
+
+**Time**: rows have the record's timestamp, by partition; "timestamp" and "watermark" say otherwise.
+
+**Where it begins**: a first run begins where "auto_offset_reset_config" says; after that the checkpoint says where, not the consumer group. The group
+(group.id, by default leat. and the job's name) is told after each checkpoint, for who looks on. Partitions and topics that are new while it runs are read from their beginning.
+
+**Errors**: a record that cannot be decoded is an error record (element: the value; file: topic and partition; line: offset), and so is one without a value (a tombstone)
+where the format is not RAW. When the broker has removed records that the checkpoint still needs, the run fails.
+
+**Exactly once**: positions are part of the checkpoint. Transactions that are not committed are not seen (isolation.level: read_committed).
+
+**Cost**: values are decoded in parallel straight into columns, the needed fields only.
+`,
+	Source: "https://beam.apache.org/releases/yamldoc/current/#readfromkafka",
+	Stream: true,
+	Fields: append([]catalog.Field{
+		{Name: "bootstrap_servers", Type: catalog.Text, Required: true, Doc: "The brokers, host:port, several with commas."},
+		{Name: "topic", Type: catalog.AnyValue, Required: true, Doc: "A topic, a list of them, or a pattern in slashes: /meters-.*/."},
+		{Name: "consumer_config", Type: catalog.Object, Doc: "Settings by the names of the Java client: security.protocol, sasl.*, ssl.*, group.id, isolation.level, fetch.*."},
+		{Name: "auto_offset_reset_config", Type: catalog.Text, Enum: []string{"earliest", "latest"}, Default: "earliest", Doc: "Where a first run begins."},
+		{Name: "max_read_time_seconds", Type: catalog.Number, Doc: "End after so long."},
+		{Name: "until", Type: catalog.Text, Doc: "End at what is there now (latest), or at this time (RFC 3339) of the records."},
+		{Name: "assignment", Type: catalog.Text, Enum: []string{"checkpoint", "group"}, Default: "checkpoint", Doc: "Who decides which partitions are read; group is not there yet."},
+	}, envelope.Fields(readMeta)...),
+	Example: `# Needs a broker at 127.0.0.1:9092.
+pipeline:
+  type: chain
+  transforms:
+    - type: ReadFromKafka
+      config:
+        bootstrap_servers: 127.0.0.1:9092
+        topic: meters
+        format: JSON
+        schema: {type: object, properties: {device: {type: string}, value: {type: number}, at: {type: string}}}
+        timestamp: at
+        watermark: {disorder: 5s}
+    - type: Combine
+      windowing: {type: fixed, size: 1m}
+      config:
+        group_by: device
+        combine: {value: mean}
+    - type: LogForTesting
+`,
+	Open: func(config map[string]any) (catalog.Source, error) { return newReadSource(config) },
+})
+
+// readSource is ReadFromKafka with its configuration understood.
+type readSource struct {
+	rows    *envelope.Rows
+	connect []kgo.Opt
+	fetch   []kgo.Opt
+	topics  []string
+	pattern *regexp.Regexp
+	latest  bool
+	group   string
+	until   int64 // milliseconds; 0: no end; math.MaxInt64: what is there
+	most    time.Duration
+	refresh time.Duration
+}
+
+var (
+	_ catalog.Endless    = (*readSource)(nil)
+	_ catalog.Guaranteed = (*readSource)(nil)
+	_ catalog.Pinger     = (*readSource)(nil)
+)
+
+func newReadSource(config map[string]any) (*readSource, error) {
+	s := &readSource{refresh: 10 * time.Second}
+	var errs []error
+	fail := func(key string, code diag.Code, hint, format string, args ...any) {
+		errs = append(errs, &catalog.Problem{Key: key, Code: code, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	var err error
+	if s.rows, err = envelope.Open(config, readMeta, nil); err != nil {
+		errs = append(errs, err)
+	} else if err := s.rows.Format.Declared(); err != nil {
+		errs = append(errs, err)
+	}
+	if s.connect, err = newClientOptions(config); err != nil {
+		errs = append(errs, err)
+	}
+	if err := s.topic(config["topic"]); err != nil {
+		errs = append(errs, err)
+	}
+	s.latest = config["auto_offset_reset_config"] == "latest"
+	if config["assignment"] == "group" {
+		fail("assignment", diag.Unsupported, "Leave it out: several processes then need a topic, or partitions, each.", "assignment by the group is not there yet")
+	}
+	switch until, _ := config["until"].(string); until {
+	case "":
+	case "latest":
+		s.until = math.MaxInt64
+	default:
+		at, err := time.Parse(time.RFC3339, until)
+		if err != nil {
+			fail("until", diag.BadValue, "", `wanted "latest", or a time such as 2026-01-31T12:00:00Z, found %q`, until)
+		}
+		s.until = at.UnixMilli()
+	}
+	switch v := config["max_read_time_seconds"].(type) {
+	case int64:
+		s.most = time.Duration(v) * time.Second
+	case float64:
+		s.most = time.Duration(v * float64(time.Second))
+	}
+	if s.most < 0 {
+		fail("max_read_time_seconds", diag.BadValue, "", "wanted a positive number")
+	}
+	settings, _ := config["consumer_config"].(map[string]any)
+	errs = append(errs, s.consumer(settings))
+	return s, errors.Join(errs...)
+}
+
+// topic reads the key "topic".
+func (s *readSource) topic(v any) error {
+	problem := func(format string, args ...any) error {
+		return &catalog.Problem{Key: "topic", Code: diag.BadValue, Text: fmt.Sprintf(format, args...), Hint: "Write a name, a list of names, or a pattern in slashes."}
+	}
+	switch v := v.(type) {
+	case string:
+		if len(v) > 2 && v[0] == '/' && strings.HasSuffix(v, "/") {
+			p, err := regexp.Compile("^(?:" + v[1:len(v)-1] + ")$")
+			if err != nil {
+				return problem("the pattern cannot be understood: %v", err)
+			}
+			s.pattern = p
+			return nil
+		}
+		s.topics = []string{v}
+	case []any:
+		for _, e := range v {
+			name, ok := e.(string)
+			if !ok {
+				return problem("wanted the name of a topic, found %v", e)
+			}
+			s.topics = append(s.topics, name)
+		}
+	default:
+		return problem("wanted the name of a topic, found %v", v)
+	}
+	if len(s.topics) == 0 || slices.Contains(s.topics, "") {
+		return problem("wanted the name of a topic, found none")
+	}
+	slices.Sort(s.topics)
+	s.topics = slices.Compact(s.topics)
+	return nil
+}
+
+// Memory that what is read ahead may take, unless consumer_config says otherwise.
+const (
+	fetchBytes     = 16 << 20
+	partitionBytes = 1 << 20
+)
+
+// consumer reads the settings of the Java client that are the consumer's.
+func (s *readSource) consumer(settings map[string]any) error {
+	isolation := kgo.ReadCommitted()
+	s.fetch = []kgo.Opt{kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes), kgo.FetchMaxWait(500 * time.Millisecond)}
+	var errs []error
+	number := func(key, value string, take func(n int32) kgo.Opt) {
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil || n < 0 {
+			errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number for %s, found %q", key, value)})
+			return
+		}
+		s.fetch = append(s.fetch, take(int32(n)))
+	}
+	ignored := []string{"auto.offset.reset", "enable.auto.commit", "auto.commit.interval.ms", "max.poll.records", "max.poll.interval.ms", "session.timeout.ms",
+		"heartbeat.interval.ms", "request.timeout.ms", "default.api.timeout.ms", "key.deserializer", "value.deserializer", "check.crcs", "client.rack"}
+	known := []string{"group.id", "isolation.level", "fetch.min.bytes", "fetch.max.bytes", "fetch.max.wait.ms", "max.partition.fetch.bytes", "metadata.max.age.ms"}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		value := fmt.Sprint(settings[key])
+		switch key {
+		case "group.id":
+			s.group = value
+		case "isolation.level":
+			switch value {
+			case "read_committed":
+			case "read_uncommitted":
+				isolation = kgo.ReadUncommitted()
+			default:
+				errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.BadValue, Text: fmt.Sprintf("no isolation.level is named %q", value), Hint: "It is read_committed or read_uncommitted."})
+			}
+		case "fetch.min.bytes":
+			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMinBytes(n) })
+		case "fetch.max.bytes":
+			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxBytes(n) })
+		case "max.partition.fetch.bytes":
+			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxPartitionBytes(n) })
+		case "fetch.max.wait.ms":
+			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxWait(time.Duration(n) * time.Millisecond) })
+		case "metadata.max.age.ms":
+			number(key, value, func(n int32) kgo.Opt {
+				s.refresh = max(time.Duration(n)*time.Millisecond, 100*time.Millisecond)
+				return kgo.MetadataMinAge(100 * time.Millisecond)
+			})
+		default:
+			if !slices.Contains(ignored, key) && !isConnectionKey(key) {
+				errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.UnknownKey, Text: fmt.Sprintf("the consumer has no key %q", key), Hint: diag.DidYouMean(key, "keys", known)})
+			}
+		}
+	}
+	s.fetch = append(s.fetch, kgo.FetchIsolationLevel(isolation))
+	return errors.Join(errs...)
+}
+
+// Unbounded reports whether it goes on for ever.
+func (s *readSource) Unbounded() bool { return s.until == 0 && s.most == 0 }
+
+// Guarantee is exactly once: positions are part of the checkpoint.
+func (s *readSource) Guarantee() catalog.Guarantee { return catalog.ExactlyOnce }
+
+// Schema returns that of the format, and the metadata.
+func (s *readSource) Schema(context.Context) (column.Schema, error) { return s.rows.Schema(), nil }
+
+// Ping asks the brokers who they are.
+func (s *readSource) Ping(ctx context.Context) error {
+	client, err := kgo.NewClient(s.connect...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = kadm.NewClient(client).BrokerMetadata(ctx)
+	return err
+}
+
+// Open makes a reader. Nothing is asked of the brokers before the first Next.
+func (s *readSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
+	return newReader(s, fields), nil
+}
