@@ -335,3 +335,64 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestResume goes on after each morsel.
+func TestResume(t *testing.T) {
+	ctx := context.Background()
+	s := &source{Input: file.Input{Paths: manyBlocks(t)}}
+	schema, err := s.Schema(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(position string) (rows, positions []string) {
+		r, err := s.Open(ctx, schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if position != "" {
+			if err := r.(catalog.Resumable).Resume(ctx, catalog.Resume{Positions: map[string]string{"": position}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := r.NewDecoder()
+		for {
+			var m catalog.Morsel
+			err := r.Next(ctx, &m)
+			if errors.Is(err, io.EOF) {
+				return rows, positions
+			}
+			g := &gathered{batch: 1000}
+			if err == nil {
+				err = d.Decode(ctx, &m, g)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, positions = append(rows, strings.Join(g.rows, "\n")), append(positions, m.Position)
+		}
+	}
+	rows, positions := read("")
+	if len(rows) < 4 {
+		t.Fatalf("%d morsels", len(rows))
+	}
+	for i, p := range positions {
+		if rest, _ := read(p); !slices.Equal(rest, rows[i+1:]) {
+			t.Errorf("after morsel %d, at %s, the rest is another", i, p)
+		}
+	}
+}
+
+// manyBlocks writes files of more than one morsel each.
+func manyBlocks(t *testing.T) (paths []string) {
+	t.Helper()
+	schema := column.Schema{{Name: "text", Type: column.StringType}}
+	values := make([]column.Value, 20_000)
+	for i := range values {
+		values[i] = fmt.Sprintf("row %d %s", i, strings.Repeat("x", 40))
+	}
+	for range 2 {
+		paths = append(paths, write(t, map[string]any{"codec": "null"}, schema, &column.Batch{N: len(values), Cols: []*column.Vector{vectorOf(t, column.StringType, values...)}}))
+	}
+	return paths
+}

@@ -375,3 +375,50 @@ type discard struct{ rows int }
 func (d *discard) BatchRows() int              { return 4096 }
 func (d *discard) Batch(b *column.Batch) error { d.rows += b.N; return nil }
 func (d *discard) Bad(catalog.BadRecord) error { return nil }
+
+// TestResume goes on after each morsel.
+func TestResume(t *testing.T) {
+	ctx := context.Background()
+	s := &source{Input: file.Input{Paths: []string{"testdata/many.parquet", "testdata/many.parquet"}}}
+	schema, err := s.Schema(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(position string) (rows, positions []string) {
+		r, err := s.Open(ctx, schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if position != "" {
+			if err := r.(catalog.Resumable).Resume(ctx, catalog.Resume{Positions: map[string]string{"": position}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := r.NewDecoder()
+		for {
+			var m catalog.Morsel
+			err := r.Next(ctx, &m)
+			if errors.Is(err, io.EOF) {
+				return rows, positions
+			}
+			g := &gathered{batch: 1000}
+			if err == nil {
+				err = d.Decode(ctx, &m, g)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, positions = append(rows, strings.Join(g.rows, "\n")), append(positions, m.Position)
+		}
+	}
+	rows, positions := read("")
+	if len(rows) < 4 {
+		t.Fatalf("%d morsels", len(rows))
+	}
+	for i, p := range positions {
+		if rest, _ := read(p); !slices.Equal(rest, rows[i+1:]) {
+			t.Errorf("after morsel %d, at %s, the rest is another", i, p)
+		}
+	}
+}
