@@ -154,7 +154,7 @@ func (c *checker) field(f Field, v *Value) {
 			}
 		}
 	case Schema:
-		if !isMap(v) {
+		if !isMap(v) && !isText(v) { // a text is one of Avro, or the name of a type
 			c.wrong(v, name, "a JSON schema, as {type: object, properties: …}")
 		}
 	case Windowing:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/diag"
@@ -210,7 +211,7 @@ func (l *Lowering) connectorConfig(fields []Field) (config map[string]any, ok bo
 		if v == nil || v.Data == nil {
 			continue
 		}
-		if f.Type != Schema {
+		if f.Type != Schema || l.avroSchema() {
 			config[f.Name] = v.Plain()
 			continue
 		}
@@ -227,6 +228,12 @@ func (l *Lowering) connectorConfig(fields []Field) (config map[string]any, ok bo
 		config[f.Name] = t
 	}
 	return config, ok
+}
+
+// avroSchema reports whether schemas of the configuration are those of Avro, which the connector reads itself.
+func (l *Lowering) avroSchema() bool {
+	format := l.Config.Get("format")
+	return format != nil && strings.EqualFold(format.Text(), "AVRO")
 }
 
 // report adds err to the problems: a *Problem at the place of its key, anything else at the transform.

@@ -16,6 +16,7 @@ type JSONMessages struct {
 // NewJSONMessages returns a decoder of the given fields. What messages have beside them is checked and skipped.
 func NewJSONMessages(fields column.Schema) *JSONMessages {
 	m := &JSONMessages{cols: make([]*column.Vector, len(fields))}
+	m.d.reader = &jsonReader{extra: map[string]int64{}} // it counts what is not wanted
 	for _, f := range fields {
 		m.d.cols = append(m.d.cols, newJSONColumn(f.Name+".", f.Type))
 	}
