@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -19,7 +20,8 @@ type followReader struct {
 	on      *sourceColumn
 	session session
 	at      position
-	wait    bool // there was nothing more
+	wait    bool  // there was nothing more
+	limit   int64 // rows to ask for: fewer than fetch_size where they are large; 0: fetch_size
 	rows    atomic.Int64
 	all     atomic.Bool // everything that there was has been handed out
 }
@@ -54,14 +56,19 @@ func (r *followReader) Next(ctx context.Context, m *catalog.Morsel) error {
 		}
 		var last string
 		var rows int64
+		var cut bool
+		asked := min(cmp.Or(r.limit, r.source.fetch), r.source.fetch)
 		err := r.session.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-			m.Data, last, rows, err = r.read(ctx, conn, m.Data[:0])
+			m.Data, last, rows, cut, err = r.read(ctx, conn, m.Data[:0], asked)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		r.wait = rows < r.source.fetch
+		r.wait = rows < asked && !cut
+		if r.limit = 2 * asked; cut {
+			r.limit = rows
+		}
 		if rows == 0 {
 			r.all.Store(true)
 			continue
@@ -77,7 +84,7 @@ func (r *followReader) Next(ctx context.Context, m *catalog.Morsel) error {
 }
 
 // statement asks for the next rows. Rows that share the last value come along with it, so that none of them is left behind.
-func (r *followReader) statement() string {
+func (r *followReader) statement(most int64) string {
 	on := "leat_source." + quote(r.on.Name) // not the text of the same name that is selected
 	cols := on + "::text"
 	if len(r.columns) > 0 {
@@ -90,21 +97,29 @@ func (r *followReader) statement() string {
 	if r.source.lag > 0 {
 		where += fmt.Sprintf(" and %s <= now() - interval '%d milliseconds'", on, r.source.lag.Milliseconds())
 	}
-	return fmt.Sprintf("select %s from %s where %s order by %s fetch first %d rows with ties", cols, r.source.from(), where, on, r.source.fetch)
+	return fmt.Sprintf("select %s from %s where %s order by %s fetch first %d rows with ties", cols, r.source.from(), where, on, most)
 }
 
-func (r *followReader) read(ctx context.Context, conn *pgx.Conn, data []byte) (_ []byte, last string, rows int64, err error) {
+// followBytes is how much a morsel holds at most, but for rows that share a value.
+const followBytes = 8 << 20
+
+// read takes rows of one answer. What goes beyond followBytes is passed over, and asked for again in smaller numbers.
+func (r *followReader) read(ctx context.Context, conn *pgx.Conn, data []byte, most int64) (_ []byte, last string, rows int64, cut bool, err error) {
 	data = append(data, 0, 0, 0, 0)
-	result := conn.PgConn().ExecParams(ctx, r.statement(), nil, nil, nil, binaryResults)
+	result := conn.PgConn().ExecParams(ctx, r.statement(most), nil, nil, nil, binaryResults)
 	for result.NextRow() {
 		values := result.Values()
+		at := values[len(r.columns)]
+		if cut = cut || len(data) >= followBytes && string(at) != last; cut {
+			continue
+		}
 		data = appendRow(data, values[:len(r.columns)])
-		last = string(values[len(r.columns)])
+		last = string(at)
 		rows++
 	}
 	_, err = result.Close()
 	binary.BigEndian.PutUint32(data, uint32(rows))
-	return data, last, rows, err
+	return data, last, rows, cut, err
 }
 
 // Partitions is the one that there is.

@@ -364,6 +364,43 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+func TestFollowLargeRows(t *testing.T) {
+	f := newFixture(t)
+	f.exec(`create table t (id bigint, v text)`)
+	f.exec(`insert into t select n, repeat('x', 1 << 20) from generate_series(1, 30) n`)
+	r, _ := openSource(t, f.config("t", "follow", "id", "every", "10ms"))
+	var out collector
+	for len(out.rows) < 30 {
+		var m catalog.Morsel
+		must(t, r.Next(context.Background(), &m))
+		if len(m.Data) > followBytes+2<<20 {
+			t.Errorf("a morsel of %d bytes", len(m.Data))
+		}
+		must(t, r.NewDecoder().Decode(context.Background(), &m, &out))
+	}
+	for i, row := range out.rows {
+		if row[0] != int64(i+1) {
+			t.Fatalf("row %d is %v", i, row[0])
+		}
+	}
+}
+
+func TestServerDown(t *testing.T) {
+	config := map[string]any{"url": "postgres://u:secretpw@127.0.0.1:1/db", "table": "t", "retry": map[string]any{"attempts": int64(2), "first": "1ms", "most": "1ms"}}
+	_, err := openWriter(t, config, nil, idValue)
+	if err == nil || !strings.Contains(err.Error(), "tried 2 times") || strings.Contains(err.Error(), "secretpw") {
+		t.Error(err)
+	}
+	delete(config, "retry")
+	s, err := newSink(config, stream("", "j", "s"))
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.server.retry.Failed = func(error) { cancel() } // it would go on for ever
+	if _, err := s.Open(ctx, idValue); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestConfigProblems(t *testing.T) {
 	for name, c := range map[string]map[string]any{
 		"no scheme":    {"url": "mysql://secretpw@h/db", "table": "t"},

@@ -49,12 +49,15 @@ or follow a column of timestamps. An index on the column makes that cheap. Rows 
 		{Name: "every", Type: catalog.Length, Default: "1s", Doc: "How often to ask for more, with follow."},
 		{Name: "follow_lag", Type: catalog.Length, Default: "0", Doc: "Leave rows alone whose follow column, a timestamp, is less than this ago, as others may still come before them."},
 	}...),
-	Example: `pipeline:
+	Example: `# Needs a server at localhost:5432.
+pipeline:
   type: chain
   transforms:
     - type: ReadFromPostgres
       config:
-        url: ${env:LEAT_TEST_POSTGRES}
+        url: postgres://localhost:5432/plant
+        username: leat
+        password: ${env:PGPASSWORD}
         query: select n, n * n as square from generate_series(1, 3) as n
 # Expected:
 #  Row(n=1, square=1)

@@ -201,7 +201,7 @@ type session struct {
 
 // do calls f with a connection until it works or fails for good.
 func (x *session) do(ctx context.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
-	return x.caller.Do(ctx, func(ctx context.Context) (err error) {
+	err := x.caller.Do(ctx, func(ctx context.Context) (err error) {
 		if x.conn != nil && x.conn.IsClosed() {
 			x.conn = nil
 		}
@@ -215,6 +215,11 @@ func (x *session) do(ctx context.Context, f func(ctx context.Context, conn *pgx.
 		}
 		return x.server.explain(err)
 	})
+	var tired *retry.Exhausted
+	if errors.As(err, &tired) {
+		return &diag.Failure{Code: diag.NoServer, Err: err, Hint: "Check that the server runs, and that \"url\" leads there."}
+	}
+	return err
 }
 
 // transaction calls f in a transaction until that is committed. Where the answer to a commit is lost, f is called again.

@@ -47,7 +47,8 @@ in a run that ends 8 times, unless "retry" says otherwise. A run that ends and l
 		{Name: "batch_size", Type: catalog.Integer, Default: "1000", Doc: "How many rows are written at a time, with exactly_once: false."},
 		{Name: "exactly_once", Type: catalog.Boolean, Default: "true", Doc: "In a stream: write each row once, at each checkpoint; false: as they come, at least once."},
 	}...),
-	Example: `pipeline:
+	Example: `# Needs a server at localhost:5432.
+pipeline:
   type: chain
   transforms:
     - type: Create
@@ -55,7 +56,9 @@ in a run that ends 8 times, unless "retry" says otherwise. A run that ends and l
         elements: [{device: a, temperature: 21.5}, {device: b, temperature: 19.0}]
     - type: WriteToPostgres
       config:
-        url: ${env:LEAT_TEST_POSTGRES}
+        url: postgres://localhost:5432/plant
+        username: leat
+        password: ${env:PGPASSWORD}
         table: readings
         mode: upsert
         key: device

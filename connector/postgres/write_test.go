@@ -179,6 +179,9 @@ func TestExactlyOnce(t *testing.T) {
 	must(t, w.CommitEpoch(ctx, 1, first))
 	f.wantRows(all, "1=a")
 	must(t, put(o, idRows(t, 0, 100, "o")))
+	late := transactional(t, f, dir, "job", "sink") // knows nothing of what was done
+	must(t, late.CommitEpoch(ctx, 1, first))
+	f.wantRows(all, "1=a")
 	data, err := o.Prepare(ctx, 1)
 	must(t, err)
 	must(t, o.CommitEpoch(ctx, 1, data))
