@@ -29,7 +29,7 @@ snapshot. The order of rows is not promised then.
 every so often. It goes on from the last value after a restart. The column should rise by the order in which rows *become visible*: a row that is committed
 late, with a value below one that was read, is never read, and so is a row of a value that was read already. Give timestamps a
 follow_lag that is longer than the longest transaction that writes; for numbers, as of a sequence, let writers be one at a time,
-or follow a column of timestamps. An index on the column makes that cheap. Rows whose column is null are not read. Changed and deleted rows are not told.
+or follow a column of timestamps. An index on the column makes that cheap. It needs PostgreSQL 13 or newer. Rows whose column is null are not read. Changed and deleted rows are not told.
 
 **Guarantee**: exactly once with follow. A plain table has no order that a stream could go on in, so it is read anew after a restart.
 
