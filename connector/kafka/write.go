@@ -11,6 +11,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/message"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
@@ -51,7 +52,7 @@ there and that brokers do not create, and a record larger than max.request.size 
 		{Name: "exactly_once", Type: catalog.Boolean, Default: "true", Doc: "Whether a stream writes in transactions, each row once."},
 		{Name: "producer_config_updates", Type: catalog.Object,
 			Doc: "Settings by their names in the Java client: acks, linger.ms, compression.type, enable.idempotence, transaction.timeout.ms, delivery.timeout.ms, max.request.size, buffer.memory, security.protocol, sasl.mechanism, sasl.jaas.config, ssl.*."},
-	}, messageFields()...), retryField()),
+	}, message.Fields()...), retryField()),
 	Example: `# Needs a broker at localhost:9092.
 pipeline:
   type: chain
@@ -85,14 +86,9 @@ func retryField() catalog.Field {
 // sink is WriteToKafka with its configuration understood.
 type sink struct {
 	settings *writeSettings
-	format   rowFormat
+	format   *message.Format
 	one      bool // the format holds one field
 	env      *catalog.SinkEnv
-}
-
-// rowFormat makes encoders of rows.
-type rowFormat interface {
-	NewEncoder(schema column.Schema) (rowEncoder, error)
 }
 
 // newSink reads a configuration.
@@ -124,10 +120,10 @@ func newSink(config map[string]any, env *catalog.SinkEnv) (*sink, error) {
 		}
 		errs = append(errs, err)
 	}
-	connect, err := ownClientOptions(config)
+	connect, err := newClientOptions(config)
 	s.connect = connect
 	errs = append(errs, err)
-	format, err := openFormat(config)
+	format, err := message.Open(config)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -154,7 +150,7 @@ func validTopic(name string) bool {
 
 // checkSink reports which rows it cannot write. Of the configuration, whose secrets are still references, it needs no more than fields and format.
 func checkSink(config map[string]any, schema column.Schema) error {
-	format, err := openFormat(config)
+	format, err := message.Open(config)
 	if err != nil {
 		return err
 	}
@@ -165,7 +161,7 @@ func checkSink(config map[string]any, schema column.Schema) error {
 }
 
 // layout finds what becomes of the fields, and an encoder of the message.
-func (s *sink) layout(schema column.Schema) (layout, rowEncoder, error) {
+func (s *sink) layout(schema column.Schema) (layout, *message.Encoder, error) {
 	l, problems := newLayout(s.settings, schema, s.one)
 	if len(problems) > 0 {
 		return l, nil, errors.Join(problems...)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/message"
 )
 
 // BenchmarkEncode makes records of rows, with and without a stage.
@@ -21,7 +22,15 @@ func BenchmarkEncode(b *testing.B) {
 			}
 			batch := &column.Batch{N: rows, Cols: []*column.Vector{builder.Finish()}}
 			s := newSlab()
-			e := &encoder{layout: layout{key: -1, headers: -1, partition: -1, tombstone: -1, value: []int{0}}, format: rawEncoder{}, limit: 1 << 20, slab: s, cols: nil}
+			format, err := message.Open(map[string]any{"format": "RAW"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			raw, err := format.NewEncoder(payloadSchema)
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := &encoder{layout: layout{key: -1, headers: -1, partition: -1, tombstone: -1, value: []int{0}}, format: raw, limit: 1 << 20, slab: s, cols: nil}
 			e.view.Cols = batch.Cols
 			b.ReportAllocs()
 			for b.Loop() {

@@ -24,16 +24,49 @@ type cutter struct {
 	// cut is asked for each request: whether the connection breaks before it goes out, or after, so that its answer is lost.
 	cut  func(key int16) (before, after bool)
 	cuts int
+	// down: connections break, and new ones are not made; silent: in such a way that they time out
+	down, silent bool
+	conns        []net.Conn
 }
+
+// set ends all connections, or lets them be made again.
+func (c *cutter) set(down bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down = down; down {
+		for _, conn := range c.conns {
+			_ = conn.Close()
+		}
+		c.conns = nil
+	}
+}
+
+// noAnswer is the error of a connection that is not made in time.
+type noAnswer struct{ error }
+
+func (noAnswer) Timeout() bool   { return true }
+func (noAnswer) Temporary() bool { return true }
 
 // errCut is what the client sees; not one that it knows to pass.
 var errCut = errors.New("cut")
 
 func (c *cutter) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c.mu.Lock()
+	down := c.down
+	c.mu.Unlock()
+	switch {
+	case down && c.silent:
+		return nil, &net.OpError{Op: "dial", Net: network, Err: noAnswer{errCut}}
+	case down:
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	c.conns = append(c.conns, conn)
+	c.mu.Unlock()
 	return &cutConn{Conn: conn, c: c}, nil
 }
 
@@ -187,5 +220,58 @@ func TestExactWithoutAnswer(t *testing.T) {
 			}
 			r.see("at the end", want)
 		})
+	}
+}
+
+// TestOutage writes while no broker can be reached.
+func TestOutage(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		for _, silent := range []bool{true, false} {
+			t.Run(fmt.Sprint("exact ", exact, " silent ", silent), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, 2, nil)
+				c := &cutter{cut: func(int16) (bool, bool) { return false, false }, silent: silent}
+				w := r.through(c, exact)
+				tx, _ := w.(catalog.Transactional)
+				if exact {
+					if err := tx.Recover(t.Context(), 0, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				e := w.NewEncoder()
+				var want []string
+				for epoch := int64(1); epoch <= 6; epoch++ {
+					switch epoch {
+					case 1, 4: // before the first connection of the producer, and later
+						c.set(true)
+						time.AfterFunc(2*time.Second, func() { c.set(false) })
+					}
+					b, rows := payloads(t, fmt.Sprint(epoch, "-"), 300)
+					write(t, e, b)
+					want = append(want, rows...)
+					if !exact {
+						if err := w.(catalog.Syncer).Sync(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+						continue
+					}
+					staged, err := tx.Prepare(t.Context(), epoch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if epoch == 5 {
+						c.set(true)
+						time.AfterFunc(2*time.Second, func() { c.set(false) })
+					}
+					if err := tx.CommitEpoch(t.Context(), epoch, staged); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := w.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				r.see("at the end", want)
+			})
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/message"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/expr"
 )
@@ -63,7 +64,7 @@ func newLayout(s *writeSettings, schema column.Schema, onePayload bool) (l layou
 type encoder struct {
 	to     sender
 	layout layout
-	format rowEncoder
+	format *message.Encoder
 	err    error // why there is no format
 	topic  string
 	limit  int // bytes of a record
@@ -254,9 +255,4 @@ func trueAt(v *column.Vector, i int) bool {
 	}
 	b, _ := v.Value(i).(bool)
 	return b
-}
-
-// rowEncoder appends the message of row i.
-type rowEncoder interface {
-	Append(dst []byte, b *column.Batch, i int) ([]byte, error)
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -499,4 +500,51 @@ func TestExactDamagedStage(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	r.see("at the end")
+}
+
+// TestExactUnderPressure writes from several workers, as an engine does: none while an epoch ends, all while it is committed.
+func TestExactUnderPressure(t *testing.T) {
+	r := newRig(t, 3, nil)
+	run := r.start(r.with(map[string]any{"producer_config_updates": map[string]any{"buffer.memory": int64(1 << 20)}}), 0, nil)
+	var turn sync.RWMutex
+	var wait sync.WaitGroup
+	const workers, batches, rows = 4, 40, 500
+	wants := make([][]string, workers)
+	for n := range workers {
+		e := run.w.NewEncoder()
+		wait.Go(func() {
+			for k := range batches {
+				b, want := payloads(t, fmt.Sprintf("%d-%d-", n, k), rows)
+				turn.RLock()
+				err := e.Write(t.Context(), b)
+				turn.RUnlock()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				wants[n] = append(wants[n], want...)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wait.Wait(); close(done) }()
+	epoch := int64(0)
+	for last := false; !last; {
+		select {
+		case <-done:
+			last = true
+		case <-time.After(5 * time.Millisecond):
+		}
+		turn.Lock()
+		epoch++
+		staged := run.prepare(epoch)
+		turn.Unlock()
+		for _, m := range run.w.Metrics() {
+			if m.Name == "failed_rows_total" && m.Value != 0 {
+				t.Errorf("%v rows failed", m.Value)
+			}
+		}
+		run.commit(epoch, staged)
+	}
+	r.see(fmt.Sprintf("after %d epochs", epoch), wants...)
 }

@@ -206,6 +206,21 @@ func TestWritePlain(t *testing.T) {
 	}
 }
 
+// TestWriteJSON: the key stays in the value, what is beside the message does not.
+func TestWriteJSON(t *testing.T) {
+	r := newRig(t, 2, nil)
+	schema := column.Schema{{Name: "device", Type: column.IntType}, {Name: "temp", Type: column.FloatType}, {Name: "h", Type: column.MapOf(column.IntType)}}
+	w := r.open(r.with(map[string]any{"format": "JSON", "key": "device", "headers": "h"}), false, schema)
+	write(t, w.NewEncoder(), batchOf(t, schema, []any{int64(7), 21.5, &column.MapValue{Keys: []any{"n"}, Elems: []any{int64(3)}}}))
+	if _, err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records := r.read()
+	if len(records) != 1 || string(records[0].Key) != "7" || string(records[0].Value) != `{"device":7,"temp":21.5}` || string(records[0].Headers[0].Value) != "3" {
+		t.Errorf("got %v", records)
+	}
+}
+
 // javaHashes are of the tests of the Java client (UtilsTest.testMurmur2).
 var javaHashes = map[string]int32{
 	"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "a-little-bit-longer-string": -1486304829,
