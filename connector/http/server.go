@@ -57,7 +57,7 @@ type server struct {
 	again    atomic.Int64      // messages that were known
 }
 
-// start listens. The address may be that of a port that the system chooses: then address says which.
+// start listens.
 func (s *server) start(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
 	if err != nil {
@@ -70,10 +70,14 @@ func (s *server) start(ctx context.Context) error {
 		ErrorLog: log.New(io.Discard, "", 0), // connections that break are no news
 	}
 	s.served.Go(func() {
+		var err error
 		if s.webhook.tls != nil {
-			_ = s.http.ServeTLS(s.listener, "", "")
+			err = s.http.ServeTLS(s.listener, "", "")
 		} else {
-			_ = s.http.Serve(s.listener)
+			err = s.http.Serve(s.listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) { // nobody would be told otherwise
+			s.inbox.breaks(fmt.Errorf("listening on %s: %w", s.listen, err))
 		}
 	})
 	return nil
