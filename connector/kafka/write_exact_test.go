@@ -193,7 +193,10 @@ func (r *rig) shortTransactions() map[string]any {
 }
 
 // awaitEnd waits until the brokers have given up the open transactions.
-func (r *rig) awaitEnd(ids ...string) {
+func (r *rig) awaitEnd(ids ...string) { r.await(ids, "Ongoing", "PrepareCommit", "PrepareAbort") }
+
+// await waits until no transaction is in one of the states.
+func (r *rig) await(ids []string, states ...string) {
 	r.t.Helper()
 	admin := r.admin()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
@@ -203,15 +206,15 @@ func (r *rig) awaitEnd(ids ...string) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		open := false
+		left := false
 		for _, tx := range found {
-			open = open || tx.State != "CompleteAbort" && tx.State != "CompleteCommit" && tx.State != "Empty"
+			left = left || slices.Contains(states, tx.State)
 		}
-		if !open {
+		if !left {
 			return
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			r.t.Fatal("the transactions stay open")
 		}

@@ -79,6 +79,8 @@ func (r *rig) read() []*kgo.Record {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
+	// A transaction is committed before each partition knows.
+	r.await([]string{"leat." + r.topic + ".Write.0", "leat." + r.topic + ".Write.1"}, "PrepareCommit", "PrepareAbort")
 	ends, err := r.admin().ListCommittedOffsets(ctx, r.topic)
 	if err != nil {
 		r.t.Fatal(err)
