@@ -39,8 +39,14 @@ The value of a record becomes a row by "format". "metadata" adds fields: key (by
 **Where it begins**: a first run begins where "auto_offset_reset_config" says; after that the checkpoint says where, not the consumer group. The group
 (group.id, by default leat. and the job's name) is told after each checkpoint, for who looks on. Partitions and topics that are new while it runs are read from their beginning.
 
-**Errors**: a record that cannot be decoded is an error record (element: the value; file: topic and partition; line: offset), and so is one without a value (a tombstone)
-where the format is not RAW. When the broker has removed records that the checkpoint still needs, the run fails.
+**Errors**: a record that cannot be decoded is an error record (element: the value; file: topic and partition; line: offset). When the broker has removed
+records that the checkpoint still needs, the run fails.
+
+**Tombstones**: a record without a value is an error record, too, unless the metadata key is asked for: then it is a row whose other fields are null, and every field of
+the value may be null.
+
+**Schema registry**: with confluent_schema_registry_url, values begin with the number of their schema, as Confluent's serializers write them. Of AVRO the fields are
+those of the subject's newest schema, unless "schema" gives others; each value is read by the schema that it was written with, and a field that it lacks is null.
 
 **Exactly once**: positions are part of the checkpoint. Transactions that are not committed are not seen (isolation.level: read_committed).
 
@@ -53,6 +59,8 @@ where the format is not RAW. When the broker has removed records that the checkp
 		{Name: "topic", Type: catalog.AnyValue, Required: true, Doc: "A topic, a list of them, or a pattern in slashes: /meters-.*/."},
 		{Name: "consumer_config", Type: catalog.Object, Doc: "Settings by the names of the Java client: security.protocol, sasl.*, ssl.*, group.id, isolation.level, fetch.*."},
 		{Name: "auto_offset_reset_config", Type: catalog.Text, Enum: []string{"earliest", "latest"}, Default: "earliest", Doc: "Where a first run begins."},
+		{Name: "confluent_schema_registry_url", Type: catalog.Text, Doc: "The address of a Confluent schema registry; a user and a password may stand in it."},
+		{Name: "confluent_schema_registry_subject", Type: catalog.Text, Doc: "The subject of the values; by default the topic's name and -value."},
 		{Name: "max_read_time_seconds", Type: catalog.Number, Doc: "End after so long."},
 		{Name: "until", Type: catalog.Text, Doc: "End at what is there now (latest), or at this time (RFC 3339) of the records."},
 		{Name: "assignment", Type: catalog.Text, Enum: []string{"checkpoint", "group"}, Default: "checkpoint", Doc: "Who decides which partitions are read; group is not there yet."},
@@ -82,6 +90,7 @@ pipeline:
 // readSource is ReadFromKafka with its configuration understood.
 type readSource struct {
 	rows    *envelope.Rows
+	keyed   bool // the metadata key is asked for: tombstones are rows
 	connect []kgo.Opt
 	fetch   []kgo.Opt
 	topics  []string
@@ -111,6 +120,11 @@ func newReadSource(config map[string]any) (*readSource, error) {
 	} else if err := s.rows.Format.Declared(); err != nil {
 		errs = append(errs, err)
 	}
+	if given, ok := config["metadata"].(map[string]any); ok {
+		for _, what := range given {
+			s.keyed = s.keyed || what == "key"
+		}
+	}
 	if s.connect, err = newClientOptions(config); err != nil {
 		errs = append(errs, err)
 	}
@@ -137,6 +151,9 @@ func newReadSource(config map[string]any) (*readSource, error) {
 		s.most = time.Duration(v) * time.Second
 	case float64:
 		s.most = time.Duration(v * float64(time.Second))
+	}
+	if s.pattern != nil && config["confluent_schema_registry_url"] != nil && config["confluent_schema_registry_subject"] == nil && config["format"] == "AVRO" && config["schema"] == nil {
+		fail("topic", diag.MissingKey, `Give "confluent_schema_registry_subject", or "schema".`, "a pattern does not say which subject of the schema registry has the fields")
 	}
 	if s.most < 0 {
 		fail("max_read_time_seconds", diag.BadValue, "", "wanted a positive number")
@@ -190,7 +207,7 @@ const (
 // consumer reads the settings of the Java client that are the consumer's.
 func (s *readSource) consumer(settings map[string]any) error {
 	isolation := kgo.ReadCommitted()
-	s.fetch = []kgo.Opt{kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes), kgo.FetchMaxWait(500 * time.Millisecond)}
+	s.fetch = []kgo.Opt{kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes), kgo.FetchMaxWait(500 * time.Millisecond), kgo.MaxConcurrentFetches(2)}
 	var errs []error
 	number := func(key, value string, take func(n int32) kgo.Opt) {
 		n, err := strconv.ParseInt(value, 10, 32)
@@ -245,8 +262,23 @@ func (s *readSource) Unbounded() bool { return s.until == 0 && s.most == 0 }
 // Guarantee is exactly once: positions are part of the checkpoint.
 func (s *readSource) Guarantee() catalog.Guarantee { return catalog.ExactlyOnce }
 
-// Schema returns that of the format, and the metadata.
-func (s *readSource) Schema(context.Context) (column.Schema, error) { return s.rows.Schema(), nil }
+// Schema returns that of the format, and the metadata. A schema registry is asked where it has the fields.
+func (s *readSource) Schema(ctx context.Context) (column.Schema, error) {
+	topic := ""
+	if len(s.topics) > 0 {
+		topic = s.topics[0]
+	}
+	if err := s.rows.Format.Bind(ctx, topic); err != nil {
+		return nil, err
+	}
+	schema := s.rows.Schema()
+	for i := range schema {
+		if s.keyed && s.rows.Holds(schema[i].Name) == "" && schema[i].Type.Kind != column.Any {
+			schema[i].Type = schema[i].Type.OrNull()
+		}
+	}
+	return schema, nil
+}
 
 // Ping asks the brokers who they are.
 func (s *readSource) Ping(ctx context.Context) error {

@@ -19,7 +19,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
-	"github.com/leat-project/leat/connector/envelope"
+	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
 
@@ -33,8 +33,9 @@ type reader struct {
 	admin  *kadm.Client
 	stop   context.CancelFunc // of what goes on in the background
 	wait   sync.WaitGroup
-	end    time.Time // of max_read_time_seconds
-	ready  []records // that have been fetched and not handed out
+	end    time.Time    // of max_read_time_seconds
+	ready  []records    // that have been fetched and not handed out
+	marks  []*partition // that begin at the end of what is there, which the first checkpoint has to know
 	failed chan error
 
 	mu    sync.Mutex
@@ -116,7 +117,7 @@ func (r *reader) discover(ctx context.Context, first bool) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := r.place(ctx, fresh, first); err != nil {
+	if err := r.patient(ctx, func() error { return r.place(ctx, fresh, first) }); err != nil {
 		return err
 	}
 	offsets := map[string]map[int32]kgo.Offset{}
@@ -136,40 +137,41 @@ func (r *reader) discover(ctx context.Context, first bool) error {
 	return nil
 }
 
+// patient calls f until it works, or meets what does not pass.
+func (r *reader) patient(ctx context.Context, f func() error) error {
+	call := retry.Caller{Policy: retry.Policy{First: 100 * time.Millisecond, Most: 5 * time.Second}}
+	return call.Do(ctx, func(context.Context) error {
+		err := f()
+		if err != nil && lasting(err) {
+			return retry.Permanent(r.explain(err))
+		}
+		return err
+	})
+}
+
 // list asks which partitions there are. What may pass is tried again.
 func (r *reader) list(ctx context.Context) (out []*partition, err error) {
 	s := r.source
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		var topics kadm.TopicDetails
-		if s.pattern != nil {
-			topics, err = r.admin.ListTopics(ctx)
-		} else {
-			topics, err = r.admin.ListTopics(ctx, s.topics...)
+	err = r.patient(ctx, func() error {
+		out = nil
+		topics, err := r.admin.ListTopics(ctx, s.topics...) // none: all
+		if err != nil {
+			return err
 		}
 		for _, t := range topics.Sorted() {
 			if s.pattern != nil && !s.pattern.MatchString(t.Topic) {
 				continue
 			}
 			if t.Err != nil {
-				err = fmt.Errorf("topic %q: %w", t.Topic, t.Err)
+				return fmt.Errorf("topic %q: %w", t.Topic, t.Err)
 			}
 			for _, p := range t.Partitions.Numbers() {
 				out = append(out, &partition{topic: t.Topic, number: p, until: math.MaxInt64})
 			}
 		}
-		if err == nil {
-			return out, nil
-		}
-		if lasting(err) {
-			return nil, r.explain(err)
-		}
-		out = nil
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+		return nil
+	})
+	return out, err
 }
 
 // place finds out where partitions begin and end.
@@ -181,26 +183,35 @@ func (r *reader) place(ctx context.Context, parts []*partition, first bool) erro
 	}
 	slices.Sort(topics)
 	topics = slices.Compact(topics)
+	if first {
+		r.marks = nil
+	}
 	begin, err := r.admin.ListStartOffsets(ctx, topics...)
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	end, err := r.admin.ListCommittedOffsets(ctx, topics...)
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	stop := end
 	if s.until != 0 && s.until != math.MaxInt64 {
 		if stop, err = r.admin.ListOffsetsAfterMilli(ctx, s.until, topics...); err != nil {
-			return r.explain(err)
+			return err
 		}
 	}
 	for _, p := range parts {
-		least, _ := begin.Lookup(p.topic, p.number)
-		most, _ := end.Lookup(p.topic, p.number)
+		least, errLeast := lookUp(begin, p)
+		most, errMost := lookUp(end, p)
+		last, errLast := lookUp(stop, p)
+		if err := errors.Join(errLeast, errMost, errLast); err != nil {
+			return err
+		}
 		p.high, p.next = most.Offset, least.Offset
 		if s.latest && first && len(r.from.Positions) == 0 {
-			p.next = most.Offset
+			if p.next = most.Offset; p.next > 0 {
+				r.marks = append(r.marks, p)
+			}
 		}
 		if position, ok := r.from.Positions[partitionName(p.topic, p.number)]; ok {
 			if p.next, err = strconv.ParseInt(position, 10, 64); err != nil {
@@ -211,11 +222,24 @@ func (r *reader) place(ctx context.Context, parts []*partition, first bool) erro
 			}
 		}
 		if s.until != 0 {
-			at, _ := stop.Lookup(p.topic, p.number)
-			p.until = at.Offset
+			p.until = last.Offset
 		}
 	}
 	return nil
+}
+
+// lookUp finds a partition's offset in an answer. One that the broker does not give is an error: to guess would pass over records.
+func lookUp(offsets kadm.ListedOffsets, p *partition) (kadm.ListedOffset, error) {
+	at, ok := offsets.Lookup(p.topic, p.number)
+	switch {
+	case !ok:
+		return at, fmt.Errorf("%s: the brokers give no offset", partitionName(p.topic, p.number))
+	case at.Err != nil:
+		return at, fmt.Errorf("%s: %w", partitionName(p.topic, p.number), at.Err)
+	case at.Offset < 0:
+		return at, fmt.Errorf("%s: the brokers give the offset %d", partitionName(p.topic, p.number), at.Offset)
+	}
+	return at, nil
 }
 
 func gone(p *partition, least, most int64) error {
@@ -255,6 +279,10 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 		}
 	}
 	for {
+		if len(r.marks) > 0 {
+			r.mark(m)
+			return nil
+		}
 		if len(r.ready) > 0 && r.hand(m) {
 			return nil
 		}
@@ -269,47 +297,64 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	}
 }
 
-// hand fills m with the first of what is ready; false: nothing of it was a row.
+// mark hands out the place where a partition begins, without rows: were the first row to come after the first checkpoint, a restart
+// would begin at the beginning.
+func (r *reader) mark(m *catalog.Morsel) {
+	p := r.marks[0]
+	r.marks = r.marks[1:]
+	r.fill(m, p, nil, p.next-1, p.next)
+}
+
+func (r *reader) fill(m *catalog.Morsel, p *partition, rows []*kgo.Record, at, next int64) {
+	m.Partition, m.Position = partitionName(p.topic, p.number), strconv.FormatInt(next, 10)
+	m.File, m.Part, m.Seq = m.Partition, rows, r.source.sequence(p)|at
+}
+
+// hand fills m with the first of what is ready: records with a value, or records without. false: nothing of it was a row.
 func (r *reader) hand(m *catalog.Morsel) bool {
 	first := &r.ready[0]
-	n := min(len(first.list), morselRecords)
-	list, p := first.list[:n], first.of
+	list, p := first.list[:min(len(first.list), morselRecords)], first.of
+	n, rows := 0, []*kgo.Record(nil)
+	for ; n < len(list); n++ {
+		record := list[n]
+		if record.Attrs.IsControl() || record.Offset >= p.until {
+			if rows != nil {
+				break
+			}
+			continue
+		}
+		if rows != nil && (record.Value == nil) != (rows[0].Value == nil) {
+			break
+		}
+		rows = list[n-len(rows) : n+1]
+	}
+	next := min(list[n-1].Offset+1, p.until)
 	if first.list = first.list[n:]; len(first.list) == 0 {
 		r.ready[0] = records{}
 		r.ready = r.ready[1:]
 	}
-	last := list[len(list)-1].Offset + 1
-	rows := list[:0:0]
-	for i, record := range list {
-		if record.Attrs.IsControl() || record.Offset >= p.until {
-			if rows == nil {
-				rows = append(make([]*kgo.Record, 0, len(list)), list[:i]...)
-			}
-			continue
-		}
-		if rows != nil {
-			rows = append(rows, record)
-		}
-	}
-	if rows == nil {
-		rows = list
-	}
 	r.mu.Lock()
-	p.next = min(last, p.until)
+	p.next = next
 	r.mu.Unlock()
+	if next >= p.until {
+		r.client.RemoveConsumePartitions(map[string][]int32{p.topic: {p.number}})
+	}
 	if len(rows) == 0 {
 		return false
 	}
-	m.Partition, m.Position = partitionName(p.topic, p.number), strconv.FormatInt(min(last, p.until), 10)
-	m.File, m.Part, m.Seq = m.Partition, rows, sequence(p)|rows[0].Offset
+	r.fill(m, p, rows, rows[0].Offset, next)
 	return true
 }
 
 // sequence orders partitions: nine bits of the topic, ten of the partition, and room for an offset.
-func sequence(p *partition) int64 {
-	h := fnv.New32a()
-	io.WriteString(h, p.topic)
-	return int64(h.Sum32()&0x1ff)<<54 | int64(p.number&0x3ff)<<44
+func (s *readSource) sequence(p *partition) int64 {
+	topic, found := slices.BinarySearch(s.topics, p.topic)
+	if !found { // of a pattern
+		h := fnv.New32a()
+		io.WriteString(h, p.topic)
+		topic = int(h.Sum32())
+	}
+	return int64(topic&0x1ff)<<54 | int64(p.number&0x3ff)<<44
 }
 
 // finished reports whether all partitions, or the time, have come to their end.
@@ -403,6 +448,10 @@ func (r *reader) fetchError(ctx context.Context, topic string, number int32, err
 
 // explain gives an error a remedy.
 func (r *reader) explain(err error) error {
+	var problem *catalog.Problem
+	if errors.As(err, &problem) {
+		return err
+	}
 	hint := "Look at the broker's log."
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -413,59 +462,6 @@ func (r *reader) explain(err error) error {
 		hint = "Let this user read the topic and its group."
 	}
 	return &catalog.Problem{Code: diag.NoServer, Text: fmt.Sprintf("Kafka does not let us read: %v", err), Hint: hint}
-}
-
-// NewDecoder returns a decoder for one worker.
-func (r *reader) NewDecoder() catalog.Decoder {
-	return &readDecoder{rows: r.source.rows.NewDecoder(r.fields, metaOf)}
-}
-
-type readDecoder struct {
-	rows     *envelope.Decoder
-	messages []envelope.Message
-}
-
-// Decode passes the rows of a morsel on.
-func (d *readDecoder) Decode(ctx context.Context, m *catalog.Morsel, out catalog.Out) error {
-	list := m.Part.([]*kgo.Record)
-	d.messages = d.messages[:0]
-	for _, record := range list {
-		d.messages = append(d.messages, envelope.Message{Payload: record.Value, Offset: record.Offset, Time: record.Timestamp.UnixMilli(), Meta: record})
-	}
-	return d.rows.Decode(ctx, m.File, d.messages, out)
-}
-
-// metaOf is what is known of a record, in the order of readMeta.
-func metaOf(m *envelope.Message, meta int) column.Value {
-	record := m.Meta.(*kgo.Record)
-	switch meta {
-	case 0:
-		if record.Key == nil {
-			return nil
-		}
-		return record.Key
-	case 1:
-		headers := &column.MapValue{}
-		for _, h := range record.Headers {
-			value := column.Value(h.Value)
-			if h.Value == nil {
-				value = []byte{}
-			}
-			if i := slices.Index(headers.Keys, column.Value(h.Key)); i >= 0 {
-				headers.Elems[i] = value // the last one counts
-				continue
-			}
-			headers.Keys, headers.Elems = append(headers.Keys, h.Key), append(headers.Elems, value)
-		}
-		return headers
-	case 2:
-		return record.Topic
-	case 3:
-		return int64(record.Partition)
-	case 4:
-		return record.Offset
-	}
-	return column.Instant(record.Timestamp.UnixMilli())
 }
 
 // Progress tells nothing that has a unit.
@@ -482,80 +478,4 @@ func (r *reader) Close() error {
 	r.wait.Wait()
 	r.client.Close()
 	return nil
-}
-
-// Partitions returns the partitions that are read.
-func (r *reader) Partitions() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make([]string, 0, len(r.parts))
-	for name := range r.parts {
-		out = append(out, name)
-	}
-	return out
-}
-
-// askedFor is how long an answer about the end of a partition is good for.
-const askedFor = time.Second
-
-// CaughtUp reports whether the partition has been read to its end, by the broker's word.
-func (r *reader) CaughtUp(ctx context.Context, name string) bool {
-	r.mu.Lock()
-	p := r.parts[name]
-	if p == nil || r.admin == nil {
-		r.mu.Unlock()
-		return false
-	}
-	next, high, asked := p.next, p.high, p.asked
-	r.mu.Unlock()
-	if time.Since(asked) > askedFor {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		ends, err := r.admin.ListCommittedOffsets(ctx, p.topic)
-		end, ok := ends.Lookup(p.topic, p.number)
-		if err != nil || !ok || end.Err != nil {
-			return false
-		}
-		high = end.Offset
-		r.mu.Lock()
-		p.high, p.asked, next = high, time.Now(), p.next
-		r.mu.Unlock()
-	}
-	return next >= high
-}
-
-// Acknowledge tells the consumer group how far the pipeline is.
-func (r *reader) Acknowledge(ctx context.Context, positions map[string]string) error {
-	group := r.source.group
-	if group == "" && r.from.Job != "" {
-		group = "leat." + r.from.Job
-	}
-	if group == "" || r.admin == nil {
-		return nil
-	}
-	offsets := kadm.Offsets{}
-	for name, position := range positions {
-		at := strings.LastIndexByte(name, '/')
-		number, errNumber := strconv.ParseInt(name[at+1:], 10, 32)
-		offset, errOffset := strconv.ParseInt(position, 10, 64)
-		if err := errors.Join(errNumber, errOffset); err != nil {
-			return err
-		}
-		offsets.AddOffset(name[:at], int32(number), offset, -1)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return r.admin.CommitAllOffsets(ctx, group, offsets)
-}
-
-// Metrics tells how many records of each partition wait to be read, as far as fetches have told.
-func (r *reader) Metrics() []catalog.Metric {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []catalog.Metric
-	for name, p := range r.parts {
-		out = append(out, catalog.Metric{Name: "lag_rows", Help: "Records of a partition that have not been read.", Labels: map[string]string{"partition": name},
-			Value: float64(max(p.high-p.next, 0))})
-	}
-	return out
 }
