@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/leat-project/leat/column"
@@ -154,7 +155,7 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 		l.report(err)
 		return Outputs{}
 	}
-	sink, err := spec.Open(open, &SinkEnv{Name: l.Name, Log: func(string, string) {}})
+	sink, err := spec.Open(open, &SinkEnv{Name: l.Name, Log: func(string, string) {}, Stream: l.streams()})
 	if err != nil {
 		l.report(err)
 		return Outputs{}
@@ -174,6 +175,12 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 	}
 	l.Builder.Sink(spec.Name, config, refs...)
 	return Outputs{}
+}
+
+// streams reports whether the pipeline runs as a stream, as far as can be seen from what the transform reads.
+func (l *Lowering) streams() bool {
+	streaming, _ := l.Builder.Plan.Options["streaming"].(bool)
+	return streaming || slices.ContainsFunc(l.In, func(in Input) bool { return l.Builder.Plan.Port(in.Ref).Unbounded })
 }
 
 // claim reports a target that another sink writes, and keeps the others for later sinks to meet.

@@ -74,6 +74,13 @@ type Syncer interface {
 	Sync(ctx context.Context) error
 }
 
+// Rolling is a Transactional that may have something to do at a checkpoint though no row has come, such as to close a file for its age.
+type Rolling interface {
+	Transactional
+	// Due reports whether it does. Safe at any time.
+	Due(now time.Time) bool
+}
+
 // Metered is a Reader or Writer with figures of its own, such as the lag of a consumer or the state of a circuit breaker. Safe at any time.
 type Metered interface {
 	Metrics() []Metric

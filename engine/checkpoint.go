@@ -54,11 +54,24 @@ type partOf struct {
 const maxParts = 12
 
 func (s *stream) takeDue(now time.Time) bool {
-	return s.pending == nil && s.changed.Load() && !now.Before(s.nextTake)
+	return s.pending == nil && !now.Before(s.nextTake) && s.wantsTake(now)
+}
+
+// wantsTake reports whether a checkpoint would hold anything that the last one does not.
+func (s *stream) wantsTake(now time.Time) bool {
+	if s.changed.Load() {
+		return true
+	}
+	for _, n := range s.nodes {
+		if r, ok := n.writer.(catalog.Rolling); ok && r.Due(now) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *stream) untilTake(now time.Time) time.Duration {
-	if s.pending != nil || !s.changed.Load() {
+	if s.pending != nil || !s.wantsTake(now) {
 		return s.opts.Interval
 	}
 	return max(s.nextTake.Sub(now), time.Millisecond)

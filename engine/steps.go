@@ -179,6 +179,9 @@ type sinkStep struct {
 
 func (s *sinkStep) push(ctx context.Context, b *column.Batch, _ int) error {
 	s.n.counters.rows.Add(int64(b.Len()))
+	if s.w.run.stream != nil && s.in.Window.Kind != plan.Global {
+		b = perWindow(s.in.Window, b) // sinks name files by window
+	}
 	if err := s.encoder.Write(ctx, b); err != nil {
 		return s.n.failure(err)
 	}

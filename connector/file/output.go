@@ -160,6 +160,7 @@ func (w *standardWriter) NewEncoder() catalog.Encoder { return w.encoder(&w.stan
 
 var (
 	_ catalog.Transactional = (*rollWriter)(nil)
+	_ catalog.Rolling       = (*rollWriter)(nil)
 	_ catalog.Verifier      = (*rollWriter)(nil)
 	_ catalog.Verifier      = (*shardsWriter)(nil)
 	_ catalog.Syncer        = (*standardWriter)(nil)

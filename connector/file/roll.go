@@ -335,3 +335,15 @@ func (r *Roll) Abort() error {
 	clear(r.open)
 	return errors.Join(errs...)
 }
+
+// Due reports whether a file has been open for so long that it should be complete.
+func (r *Roll) Due(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.open {
+		if now.Sub(f.opened) >= r.Every {
+			return true
+		}
+	}
+	return false
+}
