@@ -7,6 +7,7 @@ import (
 	_ "github.com/leat-project/leat/connector"
 	_ "github.com/leat-project/leat/connector/avro"
 	_ "github.com/leat-project/leat/connector/http"
+	_ "github.com/leat-project/leat/connector/kafka"
 	_ "github.com/leat-project/leat/connector/parquet"
 	_ "github.com/leat-project/leat/connector/postgres"
 )

@@ -31,7 +31,7 @@ it is; numbers, true and false, and timestamps are written as text. A null is no
 **Exactly once**: in a stream, unless exactly_once is false, the rows of an epoch are one transaction, which is committed when the checkpoint is durable. Readers need
 isolation.level=read_committed to see nothing else, and see rows as late as checkpoint_interval. Rows are kept in the state directory besides, until
 they are committed: when the process is down for longer than transaction.timeout.ms (10 minutes unless set), brokers give up the transaction, and the
-rows are written again at the next start. Transactional ids and groups are called leat.JOB_NAME.TRANSFORM; a second run of that name takes over, and the
+rows are written again at the next start. Without a state directory such rows are lost, and the run ends with an error. Transactional ids and groups are called leat.JOB_NAME.TRANSFORM; a second run of that name takes over, and the
 first one ends with an error. The user needs Write and Describe for the topic and for the transactional ids, and Read for the topic and the groups. After a downtime longer than the brokers' offsets.retention.minutes (7 days), rows of the last epoch may come twice, if the process
 died in the moment between the checkpoint and the commit.
 
