@@ -29,14 +29,15 @@ type reader struct {
 	fields column.Schema
 	from   catalog.Resume
 
-	client *kgo.Client
-	admin  *kadm.Client
-	stop   context.CancelFunc // of what goes on in the background
-	wait   sync.WaitGroup
-	end    time.Time    // of max_read_time_seconds
-	ready  []records    // that have been fetched and not handed out
-	marks  []*partition // that begin at the end of what is there, which the first checkpoint has to know
-	failed chan error
+	client  *kgo.Client
+	admin   *kadm.Client
+	started bool
+	stop    context.CancelFunc // of what goes on in the background
+	wait    sync.WaitGroup
+	end     time.Time    // of max_read_time_seconds
+	ready   []records    // that have been fetched and not handed out
+	marks   []*partition // that begin at the end of what is there, which the first checkpoint has to know
+	failed  chan error
 
 	mu    sync.Mutex
 	parts map[string]*partition
@@ -80,23 +81,41 @@ func (r *reader) Resume(_ context.Context, from catalog.Resume) error {
 
 func partitionName(topic string, number int32) string { return fmt.Sprintf("%s/%d", topic, number) }
 
-// start connects, and begins to fetch all partitions that there are.
+// startPatience is how long a source that ends waits for brokers at the beginning. One that does not end waits for ever.
+const startPatience = time.Minute
+
+// start connects, and begins to fetch all partitions that there are. After an error it can be called again.
 func (r *reader) start(ctx context.Context) error {
 	s := r.source
-	client, err := kgo.NewClient(append(append(slices.Clone(s.connect), s.fetch...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
-	if err != nil {
-		return err
+	if r.client == nil {
+		client, err := kgo.NewClient(append(append(slices.Clone(s.connect), s.fetch...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
+		if err != nil {
+			return err
+		}
+		r.client, r.admin = client, kadm.NewClient(client)
+		if s.most > 0 {
+			r.end = time.Now().Add(s.most)
+		}
 	}
-	r.client, r.admin = client, kadm.NewClient(client)
-	if s.most > 0 {
-		r.end = time.Now().Add(s.most)
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if !s.Unbounded() {
+		limited, cancel = context.WithTimeout(ctx, startPatience)
+		if !r.end.IsZero() {
+			limited, cancel = context.WithDeadline(ctx, r.end)
+		}
 	}
-	if err := r.discover(ctx, true); err != nil {
+	defer cancel()
+	if err := r.discover(limited, true); err != nil {
+		if ctx.Err() == nil && limited.Err() != nil {
+			return &catalog.Problem{Key: "bootstrap_servers", Code: diag.NoServer, Text: fmt.Sprintf("Kafka does not answer: %v", err),
+				Hint: "Check bootstrap_servers, security.protocol, and that the brokers run."}
+		}
 		return err
 	}
 	background, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.wait.Go(func() { r.refresh(background) })
+	r.started = true
 	return nil
 }
 
@@ -140,13 +159,21 @@ func (r *reader) discover(ctx context.Context, first bool) error {
 // patient calls f until it works, or meets what does not pass.
 func (r *reader) patient(ctx context.Context, f func() error) error {
 	call := retry.Caller{Policy: retry.Policy{First: 100 * time.Millisecond, Most: 5 * time.Second}}
-	return call.Do(ctx, func(context.Context) error {
+	var last error
+	err := call.Do(ctx, func(context.Context) error {
 		err := f()
 		if err != nil && lasting(err) {
 			return retry.Permanent(r.explain(err))
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		return err
 	})
+	if err != nil && ctx.Err() != nil && last != nil {
+		return fmt.Errorf("%w (%w)", last, ctx.Err())
+	}
+	return err
 }
 
 // list asks which partitions there are. What may pass is tried again.
@@ -273,7 +300,7 @@ func (r *reader) refresh(ctx context.Context) {
 
 // Next hands out records of one partition.
 func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
-	if r.client == nil {
+	if !r.started {
 		if err := r.start(ctx); err != nil {
 			return err
 		}

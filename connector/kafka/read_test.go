@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -381,6 +382,68 @@ func TestReadSourceProblems(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case strings.Contains(err.Error()+p.Hint, "secret"):
 			t.Errorf("%s: the password is in the error", c.name)
+		}
+	}
+}
+
+func TestReadSaysThatNobodyAnswers(t *testing.T) {
+	rig := newRig(t, 1, nil)
+	r := rig.begin(rig.source(stringly(map[string]any{"bootstrap_servers": "127.0.0.1:1", "max_read_time_seconds": 0.3})), nil)
+	var p *catalog.Problem
+	if err := r.morsel(); !errors.As(err, &p) || p.Code != diag.NoServer {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestReadOutlivesCuts(t *testing.T) {
+	rig := newRig(t, 2, nil)
+	c := &cutter{cut: func(int16) (before, after bool) { return false, false }}
+	s := rig.source(stringly(nil))
+	s.connect = append(s.connect, kgo.Dialer(c.dial))
+	c.set(true)
+	r := rig.begin(s, nil)
+	var values, want []string
+	for i := range 200 {
+		values = append(values, fmt.Sprintf("v%03d", i))
+	}
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		c.set(false)
+	}()
+	for i := 0; i < len(values); i += 50 {
+		rig.produce(append(text(0, values[i:i+50]...), text(1, values[i:i+50]...)...)...)
+		r.until(2*i + 20)
+		c.set(true)
+		c.set(false)
+	}
+	r.until(2 * len(values))
+	for p := range 2 {
+		for i, v := range values {
+			want = append(want, fmt.Sprintf("%d:%d %s", p, i, v))
+		}
+	}
+	slices.Sort(want)
+	r.want("rows", r.rows, want...)
+}
+
+func TestReadersLeaveNoGoroutines(t *testing.T) {
+	rig := newRig(t, 1, nil)
+	rig.produce(text(0, "a")...)
+	before := runtime.NumGoroutine()
+	r := rig.begin(rig.source(stringly(nil)), nil).until(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.r.Next(ctx, &catalog.Morsel{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Next without time: %v", err)
+	}
+	for range 2 {
+		if err := r.r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, before %d", runtime.NumGoroutine(), before)
 		}
 	}
 }
