@@ -8,6 +8,8 @@ import (
 	_ "github.com/leat-project/leat/connector/avro"
 	_ "github.com/leat-project/leat/connector/http"
 	_ "github.com/leat-project/leat/connector/kafka"
+	_ "github.com/leat-project/leat/connector/mqtt"
+	_ "github.com/leat-project/leat/connector/nats"
 	_ "github.com/leat-project/leat/connector/parquet"
 	_ "github.com/leat-project/leat/connector/postgres"
 )

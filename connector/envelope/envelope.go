@@ -61,6 +61,9 @@ func Open(config map[string]any, known, always []Meta) (*Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := format.Declared(); err != nil {
+		return nil, err
+	}
 	r := &Rows{Format: format, known: append(slices.Clone(known), always...)}
 	var errs []error
 	problem := func(code diag.Code, hint, text string, args ...any) {

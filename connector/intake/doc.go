@@ -26,7 +26,7 @@ const (
 // Options say how large a log may be.
 type Options struct {
 	SegmentBytes int64 // a file of the log; 0: DefaultSegmentBytes, a quarter of MaxBytes at most
-	MaxBytes     int64 // all of it: Append waits when it is reached; 0: DefaultMaxBytes
+	MaxBytes     int64 // all of it, but for the headers of files: Append waits when it is reached; 0: DefaultMaxBytes
 }
 
 // Entry is a message of the log. Its bytes stay as they are.
@@ -70,6 +70,9 @@ type group struct {
 	count int
 	done  []chan<- error
 }
+
+// overhead is what a group takes at most beside its messages.
+const overhead = headerBytes + frameBytes
 
 // groupBytes is how large a group may grow before Append waits.
 const groupBytes = 4 << 20
@@ -118,7 +121,7 @@ func (l *Log) Append(ctx context.Context, partition string, time int64, meta, me
 		return c
 	}
 	l.mu.Lock()
-	for !l.closed && l.full(size) {
+	for !l.closed && l.full(size+overhead) {
 		if err := l.wait(ctx); err != nil {
 			l.mu.Unlock()
 			c <- err
@@ -135,6 +138,9 @@ func (l *Log) Append(ctx context.Context, partition string, time int64, meta, me
 		l.end++
 		l.wake()
 	default:
+		if l.group.count == 0 {
+			size += overhead
+		}
 		l.held += size
 		l.group.data = appendRecord(l.group.data, partition, time, meta, message)
 		l.group.bytes += size

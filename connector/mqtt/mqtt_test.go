@@ -255,6 +255,9 @@ func TestBrokerRestarts(t *testing.T) {
 			for i := range 300 {
 				write(t, w, int64(i))
 				if i == 100 {
+					if err := w.Sync(t.Context()); err != nil {
+						t.Fatal(err)
+					}
 					b.stop()
 				}
 				if i == 110 { // fewer than wait in a lane
@@ -378,11 +381,11 @@ func TestSlowReader(t *testing.T) {
 				for i := range messages {
 					send(t, l, publication{topic: topic, payload: fmt.Appendf(nil, "%04d%s", i, filler), qos: 1})
 				}
-				until(t, func() bool { return r.log.Held() > 40_000 })
+				until(t, func() bool { return r.log.Held() > 15_000 }) // mosquitto sends 20 messages of MQTT 3.1.1 that are not acknowledged
 				var all []string
 				for len(all) < messages {
 					rows, position := take(t, r, 1)
-					if held := r.log.Held(); held > 50_000 {
+					if held := r.log.Held(); held > 51_000 { // files have headers
 						t.Fatalf("the log holds %d bytes", held)
 					}
 					if err := r.Acknowledge(t.Context(), map[string]string{"": position}); err != nil {
