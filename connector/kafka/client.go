@@ -1,3 +1,5 @@
+// Package kafka reads and writes topics of Apache Kafka: ReadFromKafka keeps its place in the checkpoint, not in a consumer group, and
+// WriteToKafka writes an epoch as one transaction. It is no general client: that is franz-go, which it uses.
 package kafka
 
 import (

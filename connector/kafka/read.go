@@ -135,6 +135,21 @@ func newReadSource(config map[string]any) (*readSource, error) {
 	if config["assignment"] == "group" {
 		fail("assignment", diag.Unsupported, "Leave it out: several processes then need a topic, or partitions, each.", "assignment by the group is not there yet")
 	}
+	if s.pattern != nil && config["confluent_schema_registry_url"] != nil && config["confluent_schema_registry_subject"] == nil && config["format"] == "AVRO" && config["schema"] == nil {
+		fail("topic", diag.MissingKey, `Give "confluent_schema_registry_subject", or "schema".`, "a pattern does not say which subject of the schema registry has the fields")
+	}
+	errs = append(errs, s.ending(config))
+	settings, _ := config["consumer_config"].(map[string]any)
+	errs = append(errs, s.consumer(settings))
+	return s, errors.Join(errs...)
+}
+
+// ending reads when the source ends.
+func (s *readSource) ending(config map[string]any) error {
+	var errs []error
+	problem := func(key, format string, args ...any) {
+		errs = append(errs, &catalog.Problem{Key: key, Code: diag.BadValue, Text: fmt.Sprintf(format, args...)})
+	}
 	switch until, _ := config["until"].(string); until {
 	case "":
 	case "latest":
@@ -142,7 +157,7 @@ func newReadSource(config map[string]any) (*readSource, error) {
 	default:
 		at, err := time.Parse(time.RFC3339, until)
 		if err != nil {
-			fail("until", diag.BadValue, "", `wanted "latest", or a time such as 2026-01-31T12:00:00Z, found %q`, until)
+			problem("until", `wanted "latest", or a time such as 2026-01-31T12:00:00Z, found %q`, until)
 		}
 		s.until = at.UnixMilli()
 	}
@@ -152,15 +167,10 @@ func newReadSource(config map[string]any) (*readSource, error) {
 	case float64:
 		s.most = time.Duration(v * float64(time.Second))
 	}
-	if s.pattern != nil && config["confluent_schema_registry_url"] != nil && config["confluent_schema_registry_subject"] == nil && config["format"] == "AVRO" && config["schema"] == nil {
-		fail("topic", diag.MissingKey, `Give "confluent_schema_registry_subject", or "schema".`, "a pattern does not say which subject of the schema registry has the fields")
-	}
 	if s.most < 0 {
-		fail("max_read_time_seconds", diag.BadValue, "", "wanted a positive number")
+		problem("max_read_time_seconds", "wanted a positive number")
 	}
-	settings, _ := config["consumer_config"].(map[string]any)
-	errs = append(errs, s.consumer(settings))
-	return s, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // topic reads the key "topic".

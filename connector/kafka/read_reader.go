@@ -6,21 +6,16 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
-	"github.com/leat-project/leat/connector/retry"
-	"github.com/leat-project/leat/diag"
 )
 
 // reader reads the partitions of topics.
@@ -80,223 +75,6 @@ func (r *reader) Resume(_ context.Context, from catalog.Resume) error {
 }
 
 func partitionName(topic string, number int32) string { return fmt.Sprintf("%s/%d", topic, number) }
-
-// startPatience is how long a source that ends waits for brokers at the beginning. One that does not end waits for ever.
-const startPatience = time.Minute
-
-// start connects, and begins to fetch all partitions that there are. After an error it can be called again.
-func (r *reader) start(ctx context.Context) error {
-	s := r.source
-	if r.client == nil {
-		client, err := kgo.NewClient(append(append(slices.Clone(s.connect), s.fetch...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
-		if err != nil {
-			return err
-		}
-		r.client, r.admin = client, kadm.NewClient(client)
-		if s.most > 0 {
-			r.end = time.Now().Add(s.most)
-		}
-	}
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if !s.Unbounded() {
-		limited, cancel = context.WithTimeout(ctx, startPatience)
-		if !r.end.IsZero() {
-			limited, cancel = context.WithDeadline(ctx, r.end)
-		}
-	}
-	defer cancel()
-	if err := r.discover(limited, true); err != nil {
-		if ctx.Err() == nil && limited.Err() != nil {
-			return &catalog.Problem{Key: "bootstrap_servers", Code: diag.NoServer, Text: fmt.Sprintf("Kafka does not answer: %v", err),
-				Hint: "Check bootstrap_servers, security.protocol, and that the brokers run."}
-		}
-		return err
-	}
-	background, stop := context.WithCancel(context.Background())
-	r.stop = stop
-	r.wait.Go(func() { r.refresh(background) })
-	r.started = true
-	return nil
-}
-
-// discover begins to fetch partitions that are new.
-func (r *reader) discover(ctx context.Context, first bool) error {
-	found, err := r.list(ctx)
-	if err != nil {
-		return err
-	}
-	var fresh []*partition
-	r.mu.Lock()
-	for _, p := range found {
-		if r.parts[partitionName(p.topic, p.number)] == nil {
-			fresh = append(fresh, p)
-		}
-	}
-	r.mu.Unlock()
-	if len(fresh) == 0 {
-		return nil
-	}
-	if err := r.patient(ctx, func() error { return r.place(ctx, fresh, first) }); err != nil {
-		return err
-	}
-	offsets := map[string]map[int32]kgo.Offset{}
-	r.mu.Lock()
-	for _, p := range fresh {
-		r.parts[partitionName(p.topic, p.number)] = p
-		if p.next >= p.until {
-			continue
-		}
-		if offsets[p.topic] == nil {
-			offsets[p.topic] = map[int32]kgo.Offset{}
-		}
-		offsets[p.topic][p.number] = kgo.NewOffset().At(p.next)
-	}
-	r.mu.Unlock()
-	r.client.AddConsumePartitions(offsets)
-	return nil
-}
-
-// patient calls f until it works, or meets what does not pass.
-func (r *reader) patient(ctx context.Context, f func() error) error {
-	call := retry.Caller{Policy: retry.Policy{First: 100 * time.Millisecond, Most: 5 * time.Second}}
-	var last error
-	err := call.Do(ctx, func(context.Context) error {
-		err := f()
-		if err != nil && lasting(err) {
-			return retry.Permanent(r.explain(err))
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		return err
-	})
-	if err != nil && ctx.Err() != nil && last != nil {
-		return fmt.Errorf("%w (%w)", last, ctx.Err())
-	}
-	return err
-}
-
-// list asks which partitions there are. What may pass is tried again.
-func (r *reader) list(ctx context.Context) (out []*partition, err error) {
-	s := r.source
-	err = r.patient(ctx, func() error {
-		out = nil
-		topics, err := r.admin.ListTopics(ctx, s.topics...) // none: all
-		if err != nil {
-			return err
-		}
-		for _, t := range topics.Sorted() {
-			if s.pattern != nil && !s.pattern.MatchString(t.Topic) {
-				continue
-			}
-			if t.Err != nil {
-				return fmt.Errorf("topic %q: %w", t.Topic, t.Err)
-			}
-			for _, p := range t.Partitions.Numbers() {
-				out = append(out, &partition{topic: t.Topic, number: p, until: math.MaxInt64})
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-// place finds out where partitions begin and end.
-func (r *reader) place(ctx context.Context, parts []*partition, first bool) error {
-	s := r.source
-	topics := make([]string, 0, len(parts))
-	for _, p := range parts {
-		topics = append(topics, p.topic)
-	}
-	slices.Sort(topics)
-	topics = slices.Compact(topics)
-	if first {
-		r.marks = nil
-	}
-	begin, err := r.admin.ListStartOffsets(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	end, err := r.admin.ListCommittedOffsets(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	stop := end
-	if s.until != 0 && s.until != math.MaxInt64 {
-		if stop, err = r.admin.ListOffsetsAfterMilli(ctx, s.until, topics...); err != nil {
-			return err
-		}
-	}
-	for _, p := range parts {
-		least, errLeast := lookUp(begin, p)
-		most, errMost := lookUp(end, p)
-		last, errLast := lookUp(stop, p)
-		if err := errors.Join(errLeast, errMost, errLast); err != nil {
-			return err
-		}
-		p.high, p.next = most.Offset, least.Offset
-		if s.latest && first && len(r.from.Positions) == 0 {
-			if p.next = most.Offset; p.next > 0 {
-				r.marks = append(r.marks, p)
-			}
-		}
-		if position, ok := r.from.Positions[partitionName(p.topic, p.number)]; ok {
-			if p.next, err = strconv.ParseInt(position, 10, 64); err != nil {
-				return fmt.Errorf("the checkpoint has the position %q for %s, which is no offset", position, partitionName(p.topic, p.number))
-			}
-			if p.next < least.Offset {
-				return gone(p, least.Offset, most.Offset)
-			}
-		}
-		if s.until != 0 {
-			p.until = last.Offset
-		}
-	}
-	return nil
-}
-
-// lookUp finds a partition's offset in an answer. One that the broker does not give is an error: to guess would pass over records.
-func lookUp(offsets kadm.ListedOffsets, p *partition) (kadm.ListedOffset, error) {
-	at, ok := offsets.Lookup(p.topic, p.number)
-	switch {
-	case !ok:
-		return at, fmt.Errorf("%s: the brokers give no offset", partitionName(p.topic, p.number))
-	case at.Err != nil:
-		return at, fmt.Errorf("%s: %w", partitionName(p.topic, p.number), at.Err)
-	case at.Offset < 0:
-		return at, fmt.Errorf("%s: the brokers give the offset %d", partitionName(p.topic, p.number), at.Offset)
-	}
-	return at, nil
-}
-
-func gone(p *partition, least, most int64) error {
-	return &catalog.Problem{Code: diag.InputChanged, Text: fmt.Sprintf("%s is wanted from offset %d, and the broker has offsets %d to %d: records that have not been read are gone",
-		partitionName(p.topic, p.number), p.next, least, most),
-		Hint: "Let the topic keep records for longer. To go on without them, begin anew with leat state reset, or give the transform another name."}
-}
-
-// refresh looks for new partitions now and then.
-func (r *reader) refresh(ctx context.Context) {
-	tick := time.NewTicker(r.source.refresh)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if r.source.until != 0 {
-			return // what there was at the beginning is all
-		}
-		if err := r.discover(ctx, false); err != nil && ctx.Err() == nil && lasting(err) {
-			select {
-			case r.failed <- err:
-			default:
-			}
-			return
-		}
-	}
-}
 
 // Next hands out records of one partition.
 func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
@@ -441,54 +219,6 @@ func (r *reader) poll(ctx context.Context) error {
 		r.ready = append(r.ready, records{p, f.Records})
 	})
 	return nil
-}
-
-// lasting reports whether an error will not pass by itself.
-func lasting(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return false
-	}
-	var of *kerr.Error
-	if errors.As(err, &of) {
-		return !of.Retriable || errors.Is(err, kerr.UnknownTopicOrPartition)
-	}
-	var problem *catalog.Problem
-	return errors.As(err, &problem) || strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "x509: ")
-}
-
-// fetchError says what a fetch met.
-func (r *reader) fetchError(ctx context.Context, topic string, number int32, err error) error {
-	if !errors.Is(err, kerr.OffsetOutOfRange) {
-		return r.explain(fmt.Errorf("%s: %w", partitionName(topic, number), err))
-	}
-	begin, errBegin := r.admin.ListStartOffsets(ctx, topic)
-	end, errEnd := r.admin.ListEndOffsets(ctx, topic)
-	if err := errors.Join(errBegin, errEnd); err != nil {
-		return r.explain(err)
-	}
-	least, _ := begin.Lookup(topic, number)
-	most, _ := end.Lookup(topic, number)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return gone(r.parts[partitionName(topic, number)], least.Offset, most.Offset)
-}
-
-// explain gives an error a remedy.
-func (r *reader) explain(err error) error {
-	var problem *catalog.Problem
-	if errors.As(err, &problem) {
-		return err
-	}
-	hint := "Look at the broker's log."
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		hint = "Create the topic, or correct its name."
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		hint = "Check the name and the password in sasl.jaas.config, and sasl.mechanism."
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
-		hint = "Let this user read the topic and its group."
-	}
-	return &catalog.Problem{Code: diag.NoServer, Text: fmt.Sprintf("Kafka does not let us read: %v", err), Hint: hint}
 }
 
 // Progress tells nothing that has a unit.

@@ -27,7 +27,7 @@ var fences = map[string][]string{
 	"github.com/hamba/avro":           {"connector/avro"},
 	module + "/infer/onnx":            {"infer/local", "cmd/leat"},
 	"github.com/ebitengine/purego":    {"infer/onnx"},
-	"google.golang.org/protobuf":      {"model"},
+	"google.golang.org/protobuf":      {"model", "connector/message"},
 	"C":                               {},
 }
 
