@@ -327,6 +327,7 @@ func TestDiesBeforeItAcknowledges(t *testing.T) {
 				// The second one has all.
 				second := reading(t, openedSource(t, config), at)
 				rows, position := take(t, second, 5)
+				slices.Sort(rows) // what could not be synced may be there, or not
 				same(t, rows, "0", "1", "2", "3", "4")
 				if err := second.Acknowledge(t.Context(), map[string]string{"": position}); err != nil {
 					t.Fatal(err)

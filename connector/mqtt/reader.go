@@ -45,6 +45,7 @@ type reader struct {
 	received atomic.Int64
 	dropped  atomic.Int64
 	online   atomic.Bool
+	begun    atomic.Bool // start has ended well
 }
 
 var (
@@ -106,6 +107,7 @@ func (r *reader) start(ctx context.Context) error {
 		}
 		r.next.Store(r.from)
 	}
+	r.begun.Store(true)
 	rc := newReceiver(r)
 	r.running.Go(rc.connect)
 	r.running.Go(rc.append)
@@ -172,7 +174,7 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 // Acknowledge drops from the log what the checkpoint covers.
 func (r *reader) Acknowledge(_ context.Context, positions map[string]string) error {
 	text, ok := positions[""]
-	if !ok || r.log == nil || r.dir == "" {
+	if !ok || !r.begun.Load() || r.dir == "" {
 		return nil
 	}
 	before, err := strconv.ParseInt(text, 10, 64)
@@ -203,6 +205,8 @@ func (r *reader) Metrics() []catalog.Metric {
 	online, held := 0.0, 0.0
 	if r.online.Load() {
 		online = 1
+	}
+	if r.begun.Load() {
 		held = float64(r.log.Held())
 	}
 	return []catalog.Metric{
