@@ -24,6 +24,8 @@ func (r *run) drive(ctx context.Context, n *node) error {
 		err = r.driveSource(ctx, n)
 	case *plan.Aggregate:
 		err = r.driveAggregate(ctx, n)
+	case *plan.Ordered:
+		err = r.driveOrdered(ctx, n, op)
 	case *plan.Infer:
 		if !op.Ordered {
 			return nil

@@ -253,6 +253,10 @@ func (r *run) bind(ctx context.Context, n *node) error {
 		return err
 	case *plan.Infer:
 		return r.openPredictor(ctx, n, op)
+	case *plan.Ordered:
+		if r.stream == nil {
+			r.gatherRows(n, op.Keys)
+		}
 	case *plan.Aggregate:
 		if r.stream != nil {
 			n.agg = kernel.NewStreamAggregation(op, r.plan.Port(n.In[0]), &n.Out[0])

@@ -22,7 +22,7 @@ func (r *run) openPredictor(ctx context.Context, n *node, op *plan.Infer) error 
 	n.predictor = p
 	p.SetWorkers(r.opts.Parallelism)
 	if op.Ordered && r.stream == nil {
-		r.gatherRows(n, op)
+		r.gatherRows(n, op.Keys)
 	}
 	if err := p.Start(ctx, r.opts.Models, r.opts.Log); err != nil {
 		return err
@@ -36,14 +36,14 @@ const gathered = "rows"
 
 // gatherRows makes the aggregation that brings the rows of each key together, in their order: by event time, then by their place in the
 // source. Time and window are kept with a row.
-func (r *run) gatherRows(n *node, op *plan.Infer) {
+func (r *run) gatherRows(n *node, keys []string) {
 	in := r.plan.Port(n.In[0])
-	n.gather = &gather{}
+	n.gather = &gather{explicit: in.Explicit}
 	schema := column.Schema{}
 	for i, f := range in.Schema {
 		schema = append(schema, column.Field{Name: fmt.Sprintf("f%d", i), Type: f.Type})
 	}
-	for _, key := range op.Keys {
+	for _, key := range keys {
 		n.gather.keys = append(n.gather.keys, fmt.Sprintf("f%d", in.Schema.Index(key)))
 	}
 	for _, name := range []string{"time", "start", "end"} {
@@ -64,10 +64,11 @@ func (r *run) gatherRows(n *node, op *plan.Infer) {
 	}
 }
 
-// gather is how rows are brought together for a model with a state.
+// gather is how rows are brought together for what takes them in order.
 type gather struct {
-	in   *plan.Port // rows with their time and window as fields
-	keys []string
+	in       *plan.Port // rows with their time and window as fields
+	keys     []string
+	explicit bool // rows carry their windows
 }
 
 // gatherStep adds rows to the worker's table.

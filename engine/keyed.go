@@ -36,7 +36,7 @@ type keyState struct {
 // stepper is what a node does with rows in order.
 type stepper interface {
 	// run takes rows of several keys, those of one key one after another, and emits what becomes of them.
-	run(ctx context.Context, w *worker, b *column.Batch, of []keyRun) error
+	run(ctx context.Context, w *worker, n *node, b *column.Batch, of []keyRun) error
 	append(dst []byte, value any) []byte
 	load(src []byte) (any, error)
 	// forget is after how many milliseconds without a row a key is dropped; 0: never.
@@ -164,7 +164,7 @@ func (k *keyed) runRows(ctx context.Context, n *node, w *worker, rows []heldRow)
 		}
 		runs[len(runs)-1].state.last = b.Times[i]
 	}
-	return k.stepper.run(ctx, w, b, runs)
+	return k.stepper.run(ctx, w, n, b, runs)
 }
 
 // gatherHeld makes a batch of rows of several.

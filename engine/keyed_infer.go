@@ -37,7 +37,7 @@ func (s *inferStepper) append(dst []byte, value any) []byte {
 
 func (s *inferStepper) load(src []byte) (any, error) { return task.ReadState(src) }
 
-func (s *inferStepper) run(ctx context.Context, w *worker, b *column.Batch, of []keyRun) error {
+func (s *inferStepper) run(ctx context.Context, w *worker, _ *node, b *column.Batch, of []keyRun) error {
 	for turn := 0; ; turn++ {
 		var rows []int32
 		var states []*task.State

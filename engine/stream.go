@@ -137,7 +137,9 @@ func (s *stream) flow(ctx context.Context) (err error) {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	s.prepare()
+	if err := s.prepare(); err != nil {
+		return err
+	}
 	s.run.opts.Progress.begin(s)
 	if err := s.resume(ctx); err != nil {
 		return err
@@ -174,7 +176,7 @@ func (s *stream) flow(ctx context.Context) (err error) {
 }
 
 // prepare finds out which sources feed each node, and makes the trackers of watermarks.
-func (s *stream) prepare() {
+func (s *stream) prepare() error {
 	for _, n := range s.nodes {
 		if n.reader != nil {
 			f := newFeed(n, s.queue, len(s.workers))
@@ -195,12 +197,19 @@ func (s *stream) prepare() {
 			if op.Watermark != nil {
 				n.tracker = newTracker(*op.Watermark, n.Out[0].Schema)
 			}
+		case *plan.Ordered:
+			stepper, err := newFoldStepper(s.run, n, op)
+			if err != nil {
+				return n.failure(err)
+			}
+			n.keyed = newKeyed(s.columnsOf(n, op.Keys), stepper)
 		case *plan.Infer:
 			if op.Ordered {
 				n.keyed = newKeyed(s.columnsOf(n, op.Keys), newInferStepper(s.run, n, op))
 			}
 		}
 	}
+	return nil
 }
 
 // columnsOf are the columns of a node's input with those names.

@@ -65,6 +65,12 @@ func newWorker(r *run, id int) (*worker, error) {
 			} else {
 				w.steps[i] = newInferStep(base, op)
 			}
+		case *plan.Ordered:
+			if r.stream != nil {
+				w.steps[i] = &keyedStep{base}
+			} else {
+				w.steps[i] = &gatherStep{aggregateStep{base: base, table: n.tables[id]}}
+			}
 		case *plan.Aggregate:
 			w.steps[i] = &aggregateStep{base: base, table: n.tables[id]}
 		}

@@ -33,6 +33,9 @@ func TestExamples(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			example := catalog.LookUp(name).Example
+			if strings.Contains(example, "# Needs") {
+				t.Skip("it needs a server, or does not end: the connector's own tests run it")
+			}
 			want, compared := expectedRows(example)
 			for _, o := range []engine.Options{{Parallelism: 1, BatchRows: 1}, {Parallelism: 4, BatchRows: 4096}} {
 				if strings.Contains(example, "RunInference") {

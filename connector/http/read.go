@@ -41,7 +41,8 @@ once, where the server remembers them.`,
 		clientTLS(),
 		metadataField("of a poll headers, of events event, id"),
 	}...), message.Fields()...),
-	Example: `pipeline:
+	Example: `# Needs a server, and does not end.
+pipeline:
   type: chain
   transforms:
     - type: ReadFromHttp

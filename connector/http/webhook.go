@@ -60,7 +60,8 @@ with an Idempotency-Key is known by that where "dedup" is header:Idempotency-Key
 		}},
 		metadataField("path, query, headers, and of CloudEvents id, source, type, subject, time"),
 	}, message.Fields()...),
-	Example: `pipeline:
+	Example: `# Needs no server, it is one: it does not end.
+pipeline:
   type: chain
   transforms:
     - type: ReadFromWebhook

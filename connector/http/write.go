@@ -52,7 +52,8 @@ batch_rows: 1, in another run: a server that minds it has them once. The rows of
 		{Name: "max_in_flight", Type: catalog.Integer, Default: "8", Doc: "At most so many requests at a time."},
 		clientTLS(),
 	}...), retry.Fields()...),
-	Example: `pipeline:
+	Example: `# Needs a server.
+pipeline:
   type: chain
   transforms:
     - type: Create

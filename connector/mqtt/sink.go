@@ -29,7 +29,8 @@ var WriteToMqtt = catalog.AddSink(catalog.SinkSpec{
 		catalog.Field{Name: "topic", Type: catalog.Text, Required: true, Doc: "The topic; {field} stands for a field of the row."},
 		catalog.Field{Name: "retain", Type: catalog.Boolean, Default: "false", Doc: "Whether the broker keeps the last message of each topic for those who come later."},
 	), message.Fields()...),
-	Example: `pipeline:
+	Example: `# Needs a broker at localhost:1883.
+pipeline:
   type: chain
   transforms:
     - type: Create

@@ -53,7 +53,8 @@ var ReadFromMqtt = catalog.AddSource(catalog.SourceSpec{
 		catalog.Field{Name: "retained", Type: catalog.Text, Default: "take", Enum: []string{"take", "skip"}, Doc: "Whether the messages that the broker has kept are read at the beginning."},
 		catalog.Field{Name: "dedup", Type: catalog.Text, Doc: "A field that names a message: one that comes again is dropped."},
 	), envelope.Fields(known)...),
-	Example: `pipeline:
+	Example: `# Needs a broker at localhost:1883, and does not end.
+pipeline:
   type: chain
   transforms:
     - type: ReadFromMqtt

@@ -30,7 +30,8 @@ var WriteToNats = catalog.AddSink(catalog.SinkSpec{
 		"**Errors**: a server that cannot be reached is tried again for ever. One that does not let us in, or has no stream with the subject, ends the run.",
 	Source: "https://docs.nats.io/nats-concepts/jetstream",
 	Fields: append(connectionFields(), message.Fields()...),
-	Example: `pipeline:
+	Example: `# Needs a server at localhost:4222.
+pipeline:
   type: chain
   transforms:
     - type: Create

@@ -45,7 +45,8 @@ var ReadFromNats = catalog.AddSource(catalog.SourceSpec{
 		catalog.Field{Name: "deliver", Type: catalog.Text, Default: "all", Enum: []string{"all", "new", "last"}, Doc: "Where a first run begins: at the oldest message, after the newest, or at the newest."},
 		catalog.Field{Name: "durable", Type: catalog.Text, Doc: "How the consumer is called at the server, for those who watch it. Positions are in the checkpoint."},
 	), envelope.Fields(known)...),
-	Example: `pipeline:
+	Example: `# Needs a server at localhost:4222, and does not end.
+pipeline:
   type: chain
   transforms:
     - type: ReadFromNats
