@@ -8,6 +8,7 @@
 //   - [github.com/leat-project/leat/expr]: the expression tree, its languages, and what an expression means
 //   - [github.com/leat-project/leat/plan]: the waist: nodes that are pure data
 //   - [github.com/leat-project/leat/kernel]: what a node does to a batch: expressions, aggregates, windows, spilling
+//   - [github.com/leat-project/leat/state]: what streams keep between runs: checkpoints in a folder
 //   - [github.com/leat-project/leat/catalog]: what a pipeline may name, and the interfaces of those things
 //   - [github.com/leat-project/leat/models]: the models that come with leat
 //   - [github.com/leat-project/leat/model]: model packages on disk

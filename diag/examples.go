@@ -63,8 +63,8 @@ pipeline:
 	{Unsupported, "Known to Beam, refused here with a reason", `
 pipeline:
   transforms:
-    - type: ReadFromKafka
-      config: {topic: events, bootstrap_servers: localhost}
+    - type: ReadFromPubSub
+      config: {topic: events}
 `},
 	{UnknownInput, "An input names nothing that is there", `
 pipeline:

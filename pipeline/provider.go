@@ -46,17 +46,18 @@ func refusedTransform(name string) string {
 		return "it is not there yet"
 	case "PyTransform":
 		return "Python is not run yet"
-	case "RunInference", "MLTransform", "AnomalyDetection", "Enrichment":
-		return "machine learning is not there yet"
+	case "MLTransform", "Enrichment":
+		return "it is not there yet"
 	}
 	if service, read := strings.CutPrefix(name, "ReadFrom"); read || strings.HasPrefix(name, "WriteTo") {
 		if !read {
 			service = strings.TrimPrefix(name, "WriteTo")
 		}
-		known := []string{"Kafka", "PubSub", "PubSubLite", "Kinesis", "Jms", "IbmMQ", "Jdbc", "MySql", "Postgres", "Oracle", "SqlServer", "BigQuery",
+		known := []string{"PubSub", "PubSubLite", "Kinesis", "Jms", "IbmMQ", "Jdbc", "MySql", "Oracle", "SqlServer", "BigQuery",
 			"Spanner", "SpannerCDC", "BigTable", "Firestore", "MongoDB", "Snowflake", "Debezium", "Datadog", "Iceberg", "IcebergCDC", "Delta", "DeltaCDC"}
 		if slices.Contains(known, service) {
-			return "leat has no connector for " + service + " yet"
+			return "leat has no connector for " + service + " yet" + map[string]string{"Jdbc": ": PostgreSQL is read and written by ReadFromPostgres and WriteToPostgres",
+				"PubSub": ": Google's emulator and accounts cannot be tested here", "Kinesis": ": AWS accounts cannot be tested here"}[service]
 		}
 	}
 	return ""

@@ -6,6 +6,7 @@ package all
 import (
 	_ "github.com/leat-project/leat/connector"
 	_ "github.com/leat-project/leat/connector/avro"
+	_ "github.com/leat-project/leat/connector/hostmetrics"
 	_ "github.com/leat-project/leat/connector/http"
 	_ "github.com/leat-project/leat/connector/kafka"
 	_ "github.com/leat-project/leat/connector/mqtt"
