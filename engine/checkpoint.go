@@ -24,6 +24,7 @@ type streamFigures struct {
 	turns       atomic.Int64
 	checkpoints atomic.Int64
 	failures    atomic.Int64 // of checkpoints
+	failing     atomic.Bool  // the last try was one of them
 	epoch       atomic.Int64
 	bytes       atomic.Int64 // of the last checkpoint
 	took        atomic.Int64 // nanoseconds from the turn to the commit of the last
@@ -190,7 +191,12 @@ func (s *stream) compact(ctx context.Context, n *node) error {
 
 // write makes a checkpoint durable, has the sinks commit it, and tells the sources. What may pass, such as a full disk, is tried again until the
 // run ends: rows go on meanwhile, and nothing is lost.
-func (s *stream) write(ctx context.Context, p *pending) error {
+func (s *stream) write(ctx context.Context, p *pending) (err error) {
+	failures := s.figures.failures.Load()
+	defer func() {
+		s.opts.Trace("checkpoint", p.taken, time.Now(), map[string]any{"epoch": p.checkpoint.Epoch, "bytes": p.checkpoint.Bytes(),
+			"parts": len(p.checkpoint.Parts), "failures": s.figures.failures.Load() - failures}, err)
+	}()
 	store := s.opts.Store
 	for pause := 100 * time.Millisecond; store != nil; pause = min(2*pause, 30*time.Second) {
 		err := s.decide(p)
@@ -198,6 +204,7 @@ func (s *stream) write(ctx context.Context, p *pending) error {
 			break
 		}
 		s.figures.failures.Add(1)
+		s.figures.failing.Store(true)
 		s.opts.Notify("ERROR", fmt.Sprintf("checkpoint %d could not be written, and is tried again: %v", p.checkpoint.Epoch, err))
 		select {
 		case <-time.After(pause):
@@ -260,6 +267,7 @@ func (s *stream) commitEpoch(ctx context.Context, p *pending) error {
 	s.figures.epoch.Store(c.Epoch)
 	s.figures.bytes.Store(c.Bytes())
 	s.figures.checkpoints.Add(1)
+	s.figures.failing.Store(false)
 	return nil
 }
 

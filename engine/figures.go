@@ -38,6 +38,7 @@ type StreamProgress struct {
 	Epoch          int64 // of the last checkpoint
 	Checkpoints    int64 // made in this run
 	Failures       int64 // tries to write one that failed
+	Failing        bool  // the last try failed
 	CheckpointTook time.Duration
 	CheckpointSize int64
 	CheckpointAt   time.Time // when the last was committed; zero: none yet
@@ -63,7 +64,7 @@ func (p *Progress) Stream() (out StreamProgress, ok bool) {
 		return out, false
 	}
 	f := &s.figures
-	out = StreamProgress{Epoch: f.epoch.Load(), Checkpoints: f.checkpoints.Load(), Failures: f.failures.Load(), CheckpointTook: time.Duration(f.took.Load()),
+	out = StreamProgress{Epoch: f.epoch.Load(), Checkpoints: f.checkpoints.Load(), Failures: f.failures.Load(), Failing: f.failing.Load(), CheckpointTook: time.Duration(f.took.Load()),
 		CheckpointSize: f.bytes.Load(), Turns: f.turns.Load(), Queued: s.queue.length(), Workers: len(s.workers)}
 	if at := f.at.Load(); at != 0 {
 		out.CheckpointAt = time.Unix(0, at)

@@ -28,6 +28,8 @@ type StreamOptions struct {
 	Drain bool
 	// Notify is told what an operator should know; nil: dropped.
 	Notify func(level, text string)
+	// Trace is told of each checkpoint, and each turn that took long, after the fact; nil: dropped. It must not block.
+	Trace func(name string, start, end time.Time, values map[string]any, err error)
 	// Program is the version that checkpoints name.
 	Program string
 }
@@ -104,6 +106,9 @@ func newStream(r *run) *stream {
 	}
 	if s.opts.Notify == nil {
 		s.opts.Notify = func(string, string) {}
+	}
+	if s.opts.Trace == nil {
+		s.opts.Trace = func(string, time.Time, time.Time, map[string]any, error) {}
 	}
 	r.stream = s
 	return s

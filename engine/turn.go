@@ -44,8 +44,14 @@ func (s *stream) turnIfDue(ctx context.Context) (wait time.Duration, err error) 
 	s.turnAt = s.clock()
 	s.turnTook = s.turnAt.Sub(began)
 	s.figures.turns.Add(1)
+	if s.turnTook > traceTurns {
+		s.opts.Trace("turn", began, s.turnAt, map[string]any{"checkpoint": take}, nil)
+	}
 	return s.untilTake(s.turnAt), nil
 }
+
+// traceTurns is how long a turn takes that is told of.
+const traceTurns = 10 * time.Millisecond
 
 // look is how often the coordinator looks at what no worker tells it of.
 const look = 100 * time.Millisecond
