@@ -191,6 +191,30 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestHostMetrics watches this machine for fourteen readings.
+func TestHostMetrics(t *testing.T) {
+	dir := runFile(t, "host_metrics.yaml", "busy.tsv", map[string]any{"limit": 14})
+	files, err := filepath.Glob(filepath.Join(dir, "busy-*.tsv"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	rows := 0
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "processor.busy") {
+				rows++
+			}
+		}
+	}
+	if rows < 2 || rows > 5 { // fourteen readings of 100 ms lie in three or four windows, the first of which may have no rate
+		t.Errorf("%d windows", rows)
+	}
+}
+
 // TestAllExamples makes sure that each pipeline has a test here and a line in the README.
 func TestAllExamples(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")

@@ -41,7 +41,7 @@ Rates are differences between two readings, so that the first reading has none.
 
 **Cost**: about a millisecond of processor time a reading.
 `,
-	Source: "leat",
+	Source: "https://github.com/leat-project/leat/blob/main/docs/STREAMS.md",
 	Stream: true,
 	Fields: []catalog.Field{
 		{Name: "every", Type: catalog.Length, Default: "1s", Doc: "The time between readings, at least 10ms."},

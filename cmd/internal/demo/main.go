@@ -1,6 +1,7 @@
 // Command demo shows leat at work. It writes a stream of events of a small fleet of machines into a temporary folder, runs
 // examples/demo.yaml over it, and shows the result, the rows set aside and the speed. Then it writes the readings of milling
-// machines, has a model watch them by examples/machine_alarms.yaml, and shows the alarms and the plan.
+// machines, has a model watch them by examples/machine_alarms.yaml, and shows the alarms and the plan. At last it watches this machine, live, by
+// examples/host_metrics.yaml.
 //
 //	go run ./cmd/internal/demo -leat bin/leat
 package main
@@ -69,8 +70,11 @@ func show(leat string, seed uint64) error {
 	if err := showMills(leat, seed, dir); err != nil {
 		return err
 	}
+	if err := showHost(leat, dir); err != nil {
+		return err
+	}
 	fmt.Printf("\nThe streams and the results stay in %s.\n", dir)
-	fmt.Printf("Read %s and %s next: they are the pipelines that you have seen.\n", fleetExample, millsExample)
+	fmt.Printf("Read %s, %s and %s next: they are the pipelines that you have seen.\n", fleetExample, millsExample, hostExample)
 	return nil
 }
 
