@@ -84,7 +84,7 @@ func (m *moments) stdev() float64 {
 	if m.n < 2 {
 		return math.NaN()
 	}
-	return math.Sqrt(m.m2 / float64(m.n-1))
+	return math.Sqrt(max(m.m2, 0) / float64(m.n-1)) // rounding may make the sum negative
 }
 
 func (m *moments) append(dst []byte) []byte {
