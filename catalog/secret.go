@@ -78,6 +78,7 @@ func resolveText(text string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		remember(value, "${"+kind+":"+name+"}")
 		out.WriteString(value)
 		text = after
 	}

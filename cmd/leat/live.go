@@ -78,6 +78,9 @@ func (l *live) tick(now time.Time) {
 		}
 	}
 	lines := liveLines(l.past, l.start, width)
+	if s, ok := l.progress.Stream(); ok {
+		lines = append(lines, cut(streamLine(l.past[len(l.past)-1], s), width-1))
+	}
 	if len(lines) > max(1, height-1) {
 		lines = lines[:max(1, height-1)]
 	}
@@ -117,6 +120,29 @@ func liveLines(past []sample, start time.Time, width int) []string {
 		lines = append(lines, cut(line, width-1))
 	}
 	return lines
+}
+
+// streamLine says how a stream stands: how far its slowest sink is behind in event time, and what its windows did not take.
+func streamLine(now sample, s engine.StreamProgress) string {
+	parts := []string{"no watermark yet"}
+	var least time.Time
+	for _, n := range now.nodes {
+		if at, ok := watermark(n); ok && n.Kind == "sink" && (least.IsZero() || at.Before(least)) {
+			least = at
+		}
+	}
+	if !least.IsZero() {
+		parts[0] = "watermark " + formatDuration(max(now.at.Sub(least), 0)) + " behind"
+	}
+	late, ahead := lateRows(now.nodes)
+	parts = append(parts, count64(late, "row")+" late")
+	if ahead > 0 {
+		parts = append(parts, formatCount(ahead)+" set aside")
+	}
+	if s.Epoch > 0 {
+		parts = append(parts, fmt.Sprintf("checkpoint %d", s.Epoch))
+	}
+	return "  " + strings.Join(parts, ", ")
 }
 
 // share draws how much of a source is done, and how long the rest will take at the pace so far.

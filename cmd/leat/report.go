@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -95,6 +96,10 @@ func writeJSON(w io.Writer, v any) error {
 
 // showProblems writes problems for people, or one JSON object for each.
 func (g *global) showProblems(w io.Writer, problems *diag.List, asJSON bool) error {
+	problems = &diag.List{Problems: slices.Clone(problems.Problems)}
+	for i, p := range problems.Problems {
+		problems.Problems[i] = redacted(p)
+	}
 	if !asJSON {
 		return diag.Render(w, problems, g.color(w))
 	}

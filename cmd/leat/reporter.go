@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/engine"
 	"github.com/leat-project/leat/plan"
@@ -15,15 +17,19 @@ import (
 // reporter says on standard error how a run goes: for people, or as one JSON object for each event. It may be used by
 // several goroutines.
 type reporter struct {
-	g      *global
-	w      io.Writer
-	asJSON bool
+	g       *global
+	w       io.Writer
+	asJSON  bool
+	monitor *monitor // that serves how a run goes; nil: none
 
 	mu    sync.Mutex
 	drawn int // lines of the live display on the screen now
 }
 
 func newReporter(g *global, asJSON bool) *reporter { return &reporter{g: g, w: g.err, asJSON: asJSON} }
+
+// redact replaces the secrets in a text by the references to them.
+func (r *reporter) redact(text string) string { return catalog.Redact(text) }
 
 // resources are what a process has used. Zero means not known.
 type resources struct {
@@ -33,18 +39,26 @@ type resources struct {
 
 // event is what a program reads of a run. Times are seconds.
 type event struct {
-	Event      string      `json:"event"` // log, summary, failed, interrupted
-	Level      string      `json:"level,omitempty"`
-	Text       string      `json:"text,omitempty"`
-	Pipeline   string      `json:"pipeline,omitempty"`
-	Sources    []flowJSON  `json:"sources,omitempty"`
-	Models     []modelJSON `json:"models,omitempty"`
-	Sinks      []flowJSON  `json:"sinks,omitempty"`
-	Notes      []string    `json:"notes,omitempty"` // what sources tell of what they read
-	Wall       float64     `json:"wall_s,omitempty"`
-	CPU        float64     `json:"cpu_s,omitempty"`
-	PeakMemory int64       `json:"peak_memory_bytes,omitempty"`
-	Problem    any         `json:"problem,omitempty"`
+	Event    string      `json:"event"` // log, summary, failed, interrupted; of streams: started, late, stopped
+	Level    string      `json:"level,omitempty"`
+	Text     string      `json:"text,omitempty"`
+	Pipeline string      `json:"pipeline,omitempty"`
+	Sources  []flowJSON  `json:"sources,omitempty"`
+	Models   []modelJSON `json:"models,omitempty"`
+	Sinks    []flowJSON  `json:"sinks,omitempty"`
+	// Of streams:
+	Job         string `json:"job,omitempty"`
+	Epoch       int64  `json:"epoch,omitempty"` // of the checkpoint that it goes on from, or stopped at
+	Late        int64  `json:"late_rows,omitempty"`
+	Future      int64  `json:"future_rows,omitempty"` // set aside
+	Checkpoints int64  `json:"checkpoints,omitempty"`
+	Failures    int64  `json:"checkpoint_failures,omitempty"`
+
+	Notes      []string `json:"notes,omitempty"` // what sources tell of what they read
+	Wall       float64  `json:"wall_s,omitempty"`
+	CPU        float64  `json:"cpu_s,omitempty"`
+	PeakMemory int64    `json:"peak_memory_bytes,omitempty"`
+	Problem    any      `json:"problem,omitempty"`
 }
 
 // modelJSON is what a model has done. Times are in seconds, sums over the workers.
@@ -99,10 +113,10 @@ func (r *reporter) problems(problems *diag.List) {
 func (r *reporter) line(level, text string) {
 	r.locked(func() {
 		if r.asJSON {
-			writeJSON(r.w, event{Event: "log", Level: level, Text: text})
+			writeJSON(r.w, event{Event: "log", Level: level, Text: r.redact(text)})
 			return
 		}
-		fmt.Fprintf(r.w, "%s: %s\n", level, text)
+		fmt.Fprintf(r.w, "%s: %s\n", level, r.redact(text))
 	})
 }
 
@@ -112,17 +126,39 @@ func (r *reporter) stopping() {
 	}
 }
 
+// redacted is a problem without the secrets that connectors know. The line of the file stays: it has the references.
+func redacted(p *diag.Problem) *diag.Problem {
+	out := *p
+	out.Text, out.Hint = catalog.Redact(p.Text), catalog.Redact(p.Hint)
+	out.Notes = slices.Clone(p.Notes)
+	for i := range out.Notes {
+		out.Notes[i].Text = catalog.Redact(out.Notes[i].Text)
+	}
+	return &out
+}
+
 // summary says how a run that succeeded went.
-func (r *reporter) summary(p *plan.Plan, result *engine.Result, used resources) {
+func (r *reporter) summary(p *plan.Plan, result *engine.Result, end *streamEnd, used resources) {
+	result.Notes = slices.Clone(result.Notes)
+	for i, note := range result.Notes {
+		result.Notes[i] = r.redact(note)
+	}
 	r.locked(func() {
 		if r.asJSON {
+			if end != nil && end.stopped {
+				writeJSON(r.w, event{Event: "stopped", Job: end.job, Epoch: end.epoch})
+			}
 			e := newEvent("summary", p.Name, result)
 			e.Notes = result.Notes
+			if end != nil {
+				e.Job, e.Epoch, e.Checkpoints, e.Failures = end.job, end.epoch, end.checkpoints, end.failures
+				e.Late, e.Future = lateRows(result.Nodes)
+			}
 			e.CPU, e.PeakMemory = used.cpu.Seconds(), used.peakMemory
 			writeJSON(r.w, e)
 			return
 		}
-		writeSummary(r.w, result, used)
+		writeSummary(r.w, result, end, used)
 	})
 }
 
@@ -131,7 +167,7 @@ func (r *reporter) failure(p *diag.Problem, result *engine.Result) {
 	r.locked(func() {
 		if r.asJSON {
 			e := newEvent("failed", "", result)
-			e.Problem = newProblemJSON(p)
+			e.Problem = newProblemJSON(redacted(p))
 			writeJSON(r.w, e)
 			return
 		}

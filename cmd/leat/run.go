@@ -22,6 +22,7 @@ type runFlags struct {
 	logFormat   string
 	cpuProfile  string
 	offline     bool
+	listen      string
 	stream      streamFlags
 }
 
@@ -43,6 +44,7 @@ All it has to say goes to standard error.`,
   leat run --vars production.yaml --set streaming=false pipeline.yaml
   leat run --parallelism 4 --memory-limit 512MiB pipeline.yaml
   leat run --log-format json pipeline.yaml 2> run.log
+  leat run --listen 127.0.0.1:9090 meters.yaml    then: curl http://127.0.0.1:9090/metrics
   leat run --state-dir /var/lib/leat/meters --checkpoint-interval 1s meters.yaml
   echo '{pipeline: {type: chain, transforms: [{type: Create, config: {elements: [1, 2]}}, {type: LogForTesting}]}}' | leat run -`,
 		Args: wantArgs(1, 1, "one FILE"),
@@ -55,6 +57,7 @@ All it has to say goes to standard error.`,
 	cmd.Flags().StringVar(&flags.logFormat, "log-format", "text", "text, or json: one object for each event")
 	cmd.Flags().StringVar(&flags.cpuProfile, "cpu-profile", "", "write a profile of the run to this `file`, for go tool pprof")
 	cmd.Flags().BoolVar(&flags.offline, "offline", false, "download nothing: a pipeline with models needs their runtime to be installed")
+	cmd.Flags().StringVar(&flags.listen, "listen", "", "serve /metrics, /healthz and /readyz at this `address`, such as 127.0.0.1:9090 (default: nothing is served)")
 	fixedValues(cmd, "log-format", "text", "json")
 	flags.stream.register(cmd)
 	return cmd
@@ -66,7 +69,13 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 	if err != nil {
 		return err
 	}
+	monitor, err := listen(flags.listen)
+	if err != nil {
+		return err
+	}
+	defer monitor.close()
 	log := newReporter(g, flags.logFormat == "json")
+	log.monitor = monitor
 	ctx, signals := catchSignals(ctx, log)
 	defer signals.release()
 	p, src, problems, err := g.compile(ctx, file, &flags.fileFlags)
@@ -99,12 +108,27 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 func execute(ctx context.Context, p *plan.Plan, src *source, o engine.Options, log *reporter) error {
 	o.Progress, o.Log = &engine.Progress{}, log.line
 	tune(o.MemoryLimit)
+	spans, err := startTrace(ctx, p.Name, log)
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		o.Stream.Trace = spans.event
+	}
+	log.monitor.serve(o.Progress)
+	unwatch := func() {}
+	if engine.IsStream(p) {
+		log.started(o.Stream)
+		unwatch = watchLate(log, o.Progress, lateEvery).stop
+	}
 	live := startLive(log, o.Progress)
 	result, err := engine.Run(ctx, p, o)
 	live.stop()
+	unwatch()
+	spans.close(err)
 	switch {
 	case err == nil:
-		log.summary(p, result, usage())
+		log.summary(p, result, endOf(&o), usage())
 		return nil
 	case isInterrupt(err):
 		log.interrupted(result)

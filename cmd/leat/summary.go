@@ -11,7 +11,7 @@ import (
 )
 
 // writeSummary shows what came in, what was written, and what it took.
-func writeSummary(w io.Writer, result *engine.Result, used resources) {
+func writeSummary(w io.Writer, result *engine.Result, end *streamEnd, used resources) {
 	rows := [][]string{{"", "rows", "rows/s", ""}}
 	var in int64
 	for _, n := range result.Nodes {
@@ -37,6 +37,11 @@ func writeSummary(w io.Writer, result *engine.Result, used resources) {
 	}
 	for _, note := range result.Notes {
 		fmt.Fprintln(w, "note:", note)
+	}
+	if end != nil {
+		for _, line := range streamLines(result, end) {
+			fmt.Fprintln(w, line)
+		}
 	}
 	took := []string{formatDuration(result.Wall)}
 	if used.cpu > 0 {
