@@ -64,15 +64,33 @@ func TestMain(m *testing.M) {
 // process is a running leat.
 type process struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *output
 	done chan struct{}
 	err  error
+}
+
+// output is what a process has said so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // start runs a pipeline file in dir, where its state lies, too.
 func start(t *testing.T, dir, file string, args ...string) *process {
 	t.Helper()
-	p := &process{log: &bytes.Buffer{}, done: make(chan struct{})}
+	p := &process{log: &output{}, done: make(chan struct{})}
 	p.cmd = exec.Command(leat(t), append([]string{"run", file}, args...)...)
 	p.cmd.Dir, p.cmd.Stderr = dir, p.log
 	if err := p.cmd.Start(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,14 +53,22 @@ type feed struct {
 	sent    int
 	want    map[string]group
 	servers string
+	copies  int16 // of each partition
 }
 
+// newFeed fills a topic of the shared broker.
 func newFeed(t *testing.T, name string, seed uint64) *feed {
 	t.Helper()
-	f := &feed{t: t, servers: services.Kafka(t), rng: rand.New(rand.NewPCG(seed, 1)), want: map[string]group{}}
+	return newFeedOn(t, services.Kafka(t), 1, name, seed)
+}
+
+// newFeedOn fills a topic of any brokers.
+func newFeedOn(t *testing.T, servers string, copies int16, name string, seed uint64) *feed {
+	t.Helper()
+	f := &feed{t: t, servers: servers, copies: copies, rng: rand.New(rand.NewPCG(seed, 1)), want: map[string]group{}}
 	f.name = fmt.Sprintf("faults-%s-%d", name, time.Now().UnixNano())
 	var err error
-	f.client, err = kgo.NewClient(kgo.SeedBrokers(f.servers), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond))
+	f.client, err = kgo.NewClient(kgo.SeedBrokers(strings.Split(f.servers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +80,7 @@ func newFeed(t *testing.T, name string, seed uint64) *feed {
 	for p := range f.at {
 		f.at[p] = 1_700_000_000_000
 	}
+	t.Cleanup(f.dropTable)
 	return f
 }
 
@@ -79,7 +89,7 @@ func (f *feed) out() string { return f.name + "-out" }
 
 func (f *feed) create(topic string) {
 	f.t.Helper()
-	if _, err := f.admin.CreateTopic(f.t.Context(), partitions, 1, nil, topic); err != nil {
+	if _, err := f.admin.CreateTopic(f.t.Context(), partitions, f.copies, nil, topic); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() {
@@ -139,7 +149,7 @@ func (f *feed) consumed(job string) int64 {
 // results reads all that the output topic holds, read committed.
 func (f *feed) results() []group {
 	f.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.servers), kgo.ConsumeTopics(f.out()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(f.servers, ",")...), kgo.ConsumeTopics(f.out()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		f.t.Fatal(err)
@@ -220,16 +230,21 @@ pipeline:
       name: Window
       input: Count
       config: {fields: [window_start]}
-    - type: WriteToKafka
+$sinks$options: {job_name: $job$, checkpoint_interval: $interval$}
+`
+
+const (
+	toKafka = `    - type: WriteToKafka
       name: ToKafka
       input: Window
       config: {bootstrap_servers: $servers$, topic: $out$, format: JSON, key: device, producer_config_updates: $producer$}
-    - type: WriteToPostgres
+`
+	toPostgres = `    - type: WriteToPostgres
       name: ToPostgres
       input: Window
       config: {url: "$postgres$", table: $table$, create: true}
-options: {job_name: $job$, checkpoint_interval: $interval$}
 `
+)
 
 // pipeline writes the pipeline that these tests disturb: Kafka to windows by key, to Kafka and to PostgreSQL.
 func (f *feed) pipeline(dir string, values map[string]string) (file, job string) {
@@ -238,7 +253,11 @@ func (f *feed) pipeline(dir string, values map[string]string) (file, job string)
 	all := map[string]string{"servers": f.servers, "in": f.in(), "out": f.out(), "postgres": services.Postgres(f.t), "table": f.table(), "job": job,
 		"interval": "200ms", "producer": "{}"}
 	maps.Copy(all, values)
-	return write(f.t, dir, "pipeline.yaml", pipelineText, all), job
+	sinks := toKafka + toPostgres
+	if all["first"] == "PostgreSQL" { // sinks commit in the file's order
+		sinks = toPostgres + toKafka
+	}
+	return write(f.t, dir, "pipeline.yaml", strings.ReplaceAll(pipelineText, "$sinks$", sinks), all), job
 }
 
 func (f *feed) table() string { return fmt.Sprintf("faults_%d", f.rngID()) }
@@ -247,6 +266,17 @@ func (f *feed) rngID() int64 {
 	var id int64
 	fmt.Sscanf(f.name[len(f.name)-10:], "%d", &id)
 	return id
+}
+
+func (f *feed) dropTable() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	db, err := pgx.Connect(ctx, services.Postgres(f.t))
+	if err != nil {
+		return
+	}
+	defer db.Close(ctx)
+	db.Exec(ctx, "drop table if exists "+f.table())
 }
 
 // rows reads what the pipeline has written to PostgreSQL.
