@@ -11,6 +11,7 @@ import (
 func newCheck(g *global) *cobra.Command {
 	var flags fileFlags
 	var format string
+	var ping bool
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Finds every problem in pipeline files without running them",
@@ -20,6 +21,7 @@ It looks at the input files as far as it must: that they are there, and a sample
 The exit code is 2 where a file has an error; warnings alone give 0. "leat explain CODE" says more about a code.`,
 		Example: `  leat check pipeline.yaml
   leat check --var input=events.ndjson --var output=/tmp/out pipeline.yaml
+  leat check --ping meters.yaml                   and ask the servers whether they are there
   leat check --format json examples/*.yaml        one JSON object for each problem
   cat pipeline.yaml | leat check -`,
 		Args: wantArgs(1, -1, "at least one FILE"),
@@ -29,16 +31,19 @@ The exit code is 2 where a file has an error; warnings alone give 0. "leat expla
 			}
 			failed := false
 			for _, file := range files {
-				p, _, problems, err := g.compile(cmd.Context(), file, &flags)
+				p, src, problems, err := g.compile(cmd.Context(), file, &flags)
 				if err != nil {
 					return err
+				}
+				if ping && p != nil {
+					pingAll(cmd.Context(), p, src, problems)
 				}
 				failed = failed || problems.Failed()
 				if err := g.showProblems(g.out, problems, format == "json"); err != nil {
 					return err
 				}
 				if format == "text" {
-					verdict(g, file, problems, p != nil)
+					verdict(g, file, problems, !problems.Failed())
 				}
 			}
 			if failed {
@@ -49,6 +54,7 @@ The exit code is 2 where a file has an error; warnings alone give 0. "leat expla
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&ping, "ping", false, "ask the server of every source and sink whether it is there and lets us in, for 5 s at the most")
 	fixedValues(cmd, "format", "text", "json")
 	return cmd
 }

@@ -6,6 +6,10 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/engine"
+	"github.com/leat-project/leat/plan"
 )
 
 func newPlan(g *global) *cobra.Command {
@@ -16,7 +20,7 @@ func newPlan(g *global) *cobra.Command {
 		Short: "Prints the typed plan that a pipeline file becomes",
 		Long: `plan shows what run would do: the nodes, the types of their rows, their windows, and the fields that are read at all.
 
-Inferred schemas are in it, so that they can be pinned in the file.`,
+Inferred schemas are in it, so that they can be pinned in the file. Of a stream it says what becomes of each row when the process dies.`,
 		Example: `  leat plan pipeline.yaml
   leat plan --format mermaid pipeline.yaml        for a Markdown page
   leat plan --format dot pipeline.yaml | dot -Tsvg > plan.svg
@@ -28,7 +32,7 @@ Inferred schemas are in it, so that they can be pinned in the file.`,
 			default:
 				return fmt.Errorf("--format wants text, dot, mermaid or json, found %q", format)
 			}
-			p, _, problems, err := g.compile(cmd.Context(), files[0], &flags)
+			p, src, problems, err := g.compile(cmd.Context(), files[0], &flags)
 			if err != nil {
 				return err
 			}
@@ -41,7 +45,12 @@ Inferred schemas are in it, so that they can be pinned in the file.`,
 			text := ""
 			switch format {
 			case "text":
-				text = p.Text()
+				if text, err = planText(p); err != nil {
+					if err := g.showProblems(g.err, &diag.List{Problems: []*diag.Problem{problemOf(err, src)}}, false); err != nil {
+						return err
+					}
+					return exit(exitBadFile)
+				}
 			case "dot":
 				text = p.Dot()
 			case "mermaid":
@@ -61,4 +70,17 @@ Inferred schemas are in it, so that they can be pinned in the file.`,
 	cmd.Flags().StringVar(&format, "format", "text", "text, dot, mermaid or json")
 	fixedValues(cmd, "format", "text", "dot", "mermaid", "json")
 	return cmd
+}
+
+// planText is the plan for people, with the guarantee of a stream.
+func planText(p *plan.Plan) (string, error) {
+	text := p.Text()
+	if !engine.IsStream(p) {
+		return text, nil
+	}
+	all, err := bindAll(p)
+	if err != nil {
+		return "", err
+	}
+	return text + "\n" + guaranteeText(all) + "\n", nil
 }
