@@ -363,10 +363,10 @@ func TestStreamGivesWhatBoundedInputGives(t *testing.T) {
 				if err := store.Close(); err != nil {
 					t.Fatal(err)
 				}
-				same(t, want, to.sorted())
 				if len(late.rows) > 0 {
 					t.Errorf("%d rows were late", len(late.rows))
 				}
+				same(t, want, to.sorted())
 			}
 		})
 	}
@@ -418,6 +418,55 @@ func TestStreamIsKilled(t *testing.T) {
 			same(t, want, to.sorted())
 		})
 	}
+}
+
+// scored is a plan that scores the rows of each key, and writes to the ledger.
+func scored(t *topic, mark *plan.Watermark, to *ledger) *plan.Plan {
+	b := plan.NewBuilder("test")
+	b.At = plan.Meta{Name: "Read"}
+	in := b.Source("TestTopic", map[string]any{"topic": t}, eventSchema, !t.ends).Main()
+	b.At.Name = "Time"
+	in = b.AssignTime(in, nil, mark).Main()
+	b.At.Name = "Score"
+	detector := map[string]any{"type": "ZScore", "config": map[string]any{"stdev_tracker": map[string]any{"type": "IncSlidingStdevTracker", "config": map[string]any{"window_size": int64(50)}}}}
+	n := b.Ordered(in, &plan.Ordered{Fn: "anomaly", Config: map[string]any{"detector": detector}, Keys: []string{"k"}, Args: []*expr.Expr{eventField("v")}, Tag: "anomaly"}, plan.AnomalyType())
+	b.At.Name = "Write"
+	b.Sink("TestLedger", map[string]any{"ledger": to}, n.Main())
+	plan.Prune(b.Plan)
+	return b.Plan
+}
+
+// TestOrderedStreamIsKilled kills a stream of rows that are scored in order by key. It gives what bounded input gives, in which each key's rows are in the order of
+// their time, too.
+func TestOrderedStreamIsKilled(t *testing.T) {
+	mark := &plan.Watermark{Disorder: 300, Idle: 10_000}
+	parts := events(3, 1500, 300, 8)
+	sink := &rows{}
+	p := scored(&topic{parts: parts, ends: true}, mark, nil)
+	p.Nodes[len(p.Nodes)-1].Op = &plan.Sink{Connector: "TestRowsAndWindows", Config: map[string]any{"sink": sink}}
+	if _, err := engine.Run(t.Context(), p, engine.Options{Parallelism: 2}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(sink.lines)
+	rng := rand.New(rand.NewPCG(9, 9))
+	to, dir := &ledger{}, t.TempDir()
+	for kills := 0; ; kills++ {
+		tp := &topic{parts: parts, seed: uint64(kills), slow: 50 * time.Microsecond}
+		store, c := openStore(t, dir)
+		o := engine.Options{Parallelism: 1 + kills%3, Stream: engine.StreamOptions{Store: store, Checkpoint: c, Interval: time.Millisecond}}
+		if kills == 15 {
+			drain(t, tp, scored(tp, mark, to), o)
+			store.Close()
+			break
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(10*time.Millisecond))))
+		if _, err := engine.Run(ctx, scored(tp, mark, to), o); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("run %d ended with %v", kills, err)
+		}
+		cancel()
+		store.Close()
+	}
+	same(t, sink.lines, to.sorted())
 }
 
 // TestStreamStops stops a stream at a checkpoint and goes on.
