@@ -211,7 +211,7 @@ pipeline:
     - type: ReadFromKafka
       name: Read
       config:
-        bootstrap_servers: $servers$
+        bootstrap_servers: "$servers$"
         topic: $in$
         format: JSON
         schema: {type: object, properties: {id: {type: integer}, device: {type: string}, value: {type: integer}, ts: {type: integer}}}
@@ -237,7 +237,7 @@ const (
 	toKafka = `    - type: WriteToKafka
       name: ToKafka
       input: Window
-      config: {bootstrap_servers: $servers$, topic: $out$, format: JSON, key: device, producer_config_updates: $producer$}
+      config: {bootstrap_servers: "$servers$", topic: $out$, format: JSON, key: device, producer_config_updates: $producer$}
 `
 	toPostgres = `    - type: WriteToPostgres
       name: ToPostgres

@@ -1,0 +1,108 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leat-project/leat/internal/services"
+)
+
+const mib = 1 << 20
+
+// memory follows how much memory a process holds.
+type memory struct {
+	stop chan struct{}
+	wait sync.WaitGroup
+	most int64 // bytes
+}
+
+// watchMemory looks often until peak is called.
+func watchMemory(p *process) *memory {
+	m := &memory{stop: make(chan struct{})}
+	m.wait.Go(func() {
+		for {
+			m.most = max(m.most, resident(p.cmd.Process.Pid))
+			select {
+			case <-m.stop:
+				return
+			case <-p.done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	return m
+}
+
+func (m *memory) peak() int64 {
+	close(m.stop)
+	m.wait.Wait()
+	return m.most
+}
+
+// resident returns the bytes that a process holds, 0 where the system does not tell.
+func resident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
+			kib, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte(" kB"))), 10, 64)
+			if err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return 0
+}
+
+// TestFaultConnection cuts, delays and throttles what leat says to a broker and to PostgreSQL. It goes on by itself.
+func TestFaultConnection(t *testing.T) {
+	brokers := newBrokers(t, 1)
+	servers, direct := addresses(brokers)
+	table := newProxy(t, hostOf(t, services.Postgres(t)))
+	both := []*proxy{brokers[0].proxy, table}
+	f := newFeedOn(t, direct, 1, "connection", 4)
+	dir := t.TempDir()
+	file, job := f.pipeline(dir, map[string]string{"servers": servers, "postgres": table.through(t, services.Postgres(t))})
+	p := start(t, dir, file, "--memory-limit", "256MiB", "--on-stop", "drain")
+	held := watchMemory(p)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	f.begun(p, job, ctx)
+	cuts, rows := scale(300), scale(1_000_000)
+	for i := range cuts {
+		f.send(rows / cuts / 3)
+		time.Sleep(time.Duration(50+f.rng.IntN(300)) * time.Millisecond)
+		both[i%2].cut()
+	}
+	worse := func(change func(x *proxy)) {
+		for _, x := range both {
+			x.set(func() { change(x) })
+		}
+		f.send(rows / 3)
+		until(ctx, t, "the rows to be read", func() bool { return f.consumed(job) == int64(f.sent) })
+	}
+	worse(func(x *proxy) { x.delay = 50 * time.Millisecond })
+	worse(func(x *proxy) { x.delay, x.rate = 0, 200_000 })
+	for _, x := range both {
+		x.set(func() { x.rate = 0 })
+	}
+	peak := held.peak()
+	p.stop(t)
+	t.Logf("the run: %s", p.log)
+	t.Logf("%d cuts of %d connections to Kafka and %d to PostgreSQL, then 50 ms of delay, then 200 kB/s; %.0f MiB of memory at the most",
+		cuts, both[0].cuts, both[1].cuts, float64(peak)/mib)
+	if peak > 256*mib*12/10 {
+		t.Errorf("%.0f MiB of memory with --memory-limit 256MiB", float64(peak)/mib)
+	}
+	f.compare("topic", f.results())
+	f.compare("table", f.rows())
+}
