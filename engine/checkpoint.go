@@ -29,6 +29,8 @@ type streamFigures struct {
 	bytes       atomic.Int64 // of the last checkpoint
 	took        atomic.Int64 // nanoseconds from the turn to the commit of the last
 	at          atomic.Int64 // when it was committed, Unix nanoseconds
+	pending     atomic.Int64 // when the checkpoint that is on its way was taken, Unix nanoseconds; 0: none is
+	stalled     atomic.Bool  // that takes so long that sources wait
 	latency     histogram
 }
 
@@ -85,6 +87,7 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 		return err
 	}
 	s.pending = p
+	s.figures.pending.Store(p.taken.UnixNano())
 	s.nextTake = s.clock().Add(s.opts.Interval)
 	go func() {
 		defer close(p.done)
@@ -304,6 +307,10 @@ func (s *stream) decide(p *pending) error {
 func (s *stream) settled(context.Context) error {
 	p := s.pending
 	s.pending = nil
+	s.figures.pending.Store(0)
+	if s.figures.stalled.Swap(false) && p.err == nil {
+		s.opts.Notify("INFO", fmt.Sprintf("checkpoint %d is done: reading goes on", p.checkpoint.Epoch))
+	}
 	if p.err != nil {
 		return p.err
 	}

@@ -53,6 +53,7 @@ type stream struct {
 	sinks  map[string]state.Participant // the transactional ones, by the name of the transform
 	wake   chan struct{}                // a worker has done something, or a partition has become idle
 	failed chan error
+	broken atomic.Bool // a worker has failed, perhaps in the middle of a piece: the state is of no use any more
 	cancel context.CancelCauseFunc
 	clock  func() time.Time
 
@@ -271,11 +272,12 @@ func (s *stream) work(ctx context.Context, w *worker) {
 			}
 			err, holds = s.push(ctx, p, decoders[p.feed], outs[p.feed]), true
 		}
-		s.queue.done()
 		if err != nil {
-			s.fail(err)
+			s.fail(err) // before the worker counts as idle: no turn may be made with a piece half in the state
+			s.queue.done()
 			return
 		}
+		s.queue.done()
 		s.poke()
 	}
 }
@@ -309,6 +311,7 @@ func (s *stream) recovered() {
 
 // fail ends the run with the first error.
 func (s *stream) fail(err error) {
+	s.broken.Store(true)
 	select {
 	case s.failed <- err:
 	default:
@@ -362,6 +365,15 @@ func (s *stream) coordinate(ctx context.Context, stopReading func()) error {
 	}
 }
 
+// quiesce pauses the workers. The error is that of one which has failed.
+func (s *stream) quiesce(ctx context.Context) error {
+	s.queue.pause()
+	if s.broken.Load() || ctx.Err() != nil {
+		return s.firstError(ctx)
+	}
+	return nil
+}
+
 // firstError is why the context is done: a failure that came first, or the caller's own reason.
 func (s *stream) firstError(ctx context.Context) error {
 	select {
@@ -384,7 +396,9 @@ func (s *stream) ended() bool {
 
 // last makes the last turn. When the stream has ended, or is drained, all windows close before the checkpoint, and sinks become final.
 func (s *stream) last(ctx context.Context, drain bool) error {
-	s.queue.pause()
+	if err := s.quiesce(ctx); err != nil {
+		return err
+	}
 	if err := s.awaitPending(ctx); err != nil {
 		return err
 	}

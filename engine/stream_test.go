@@ -321,16 +321,29 @@ func openStore(t *testing.T, dir string) (*state.Store, *state.Checkpoint) {
 	return store, c
 }
 
+// settle waits until all that is there has been handed out, and no worker has anything left of it.
+func (s *topic) settle(progress *engine.Progress) {
+	for last := int64(-1); ; {
+		rows := int64(0)
+		for _, n := range progress.Snapshot() {
+			rows += n.Rows
+		}
+		if stream, ok := progress.Stream(); ok && s.quiet.Load() && stream.Queued == 0 && rows == last {
+			return
+		}
+		last = rows
+		time.Sleep(30 * time.Millisecond)
+	}
+}
+
 // drain runs a stream until all that is there has been read, then stops it with all windows closed.
 func drain(t *testing.T, tp *topic, p *plan.Plan, o engine.Options) *engine.Result {
 	t.Helper()
 	stop := make(chan struct{})
 	o.Stream.Stop, o.Stream.Drain = stop, true
+	o.Progress = &engine.Progress{}
 	go func() {
-		for !tp.quiet.Load() {
-			time.Sleep(time.Millisecond)
-		}
-		time.Sleep(20 * time.Millisecond)
+		tp.settle(o.Progress)
 		close(stop)
 	}()
 	r, err := engine.Run(t.Context(), p, o)
@@ -480,14 +493,12 @@ func TestStreamStops(t *testing.T) {
 		tp := &topic{parts: seen}
 		store, c := openStore(t, dir)
 		stop := make(chan struct{})
+		progress := &engine.Progress{}
 		go func() {
-			for !tp.quiet.Load() {
-				time.Sleep(time.Millisecond)
-			}
-			time.Sleep(20 * time.Millisecond)
+			tp.settle(progress)
 			close(stop)
 		}()
-		_, err := engine.Run(t.Context(), windowed(tp, w, mark, to, nil), engine.Options{Parallelism: 2,
+		_, err := engine.Run(t.Context(), windowed(tp, w, mark, to, nil), engine.Options{Parallelism: 2, Progress: progress,
 			Stream: engine.StreamOptions{Store: store, Checkpoint: c, Stop: stop, Drain: i == 2}})
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -27,8 +28,10 @@ func (s *stream) turnIfDue(ctx context.Context) (wait time.Duration, err error) 
 			return min(next, s.untilTake(now)), nil
 		}
 	}
-	s.queue.pause()
 	defer s.queue.resume()
+	if err := s.quiesce(ctx); err != nil {
+		return 0, err
+	}
 	began := s.clock()
 	if err := s.advance(ctx, false); err != nil {
 		return 0, err
@@ -194,8 +197,11 @@ func (s *stream) flushAll(ctx context.Context) error {
 	return nil
 }
 
-// drifts reports whether a source is too far ahead of the slowest, and has to wait.
+// drifts reports whether a source has to wait: it is too far ahead of the slowest, or what was read cannot be put out.
 func (s *stream) drifts(f *feed) bool {
+	if s.stalled() {
+		return true
+	}
 	if s.opts.MaxDrift <= 0 || len(s.feeds) < 2 {
 		return false
 	}
@@ -212,6 +218,25 @@ func (s *stream) drifts(f *feed) bool {
 	}
 	return own != noMark && least != endMark && own > least && (least == noMark || own-least > s.opts.MaxDrift.Milliseconds())
 }
+
+// stalled reports whether a checkpoint has been on its way for so long that no more is to be read: a sink is down, or the disk is full. What is read
+// meanwhile goes to memory and disk, which have an end.
+func (s *stream) stalled() bool {
+	since := s.figures.pending.Load()
+	if since == 0 || s.clock().Sub(time.Unix(0, since)) < max(stallIntervals*s.opts.Interval, leastStall) {
+		return false
+	}
+	if s.figures.stalled.CompareAndSwap(false, true) {
+		s.opts.Notify("WARNING", fmt.Sprintf("checkpoint %d waits for a sink or the disk: nothing more is read until it is done", s.figures.epoch.Load()+1))
+	}
+	return true
+}
+
+// For how many intervals, and for how long at the least, sources are read on while a checkpoint is on its way.
+const (
+	stallIntervals = 10
+	leastStall     = 10 * time.Second
+)
 
 // reached is how far a source is in event time: by the watermark after it where one is made there, else by its own; ok is false where it is idle or has
 // ended.
