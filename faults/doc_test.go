@@ -19,12 +19,14 @@ import (
 )
 
 // scale is a tenth of a full count, or all of it.
-func scale(full int) int {
-	if os.Getenv("LEAT_FAULTS") == "full" {
-		return full
+func scale(count int) int {
+	if full() {
+		return count
 	}
-	return max(1, full/10)
+	return max(1, count/10)
 }
+
+func full() bool { return os.Getenv("LEAT_FAULTS") == "full" }
 
 var binary struct {
 	once sync.Once

@@ -146,34 +146,55 @@ func (f *feed) consumed(job string) int64 {
 	return total
 }
 
-// results reads all that the output topic holds, read committed.
-func (f *feed) results() []group {
+// results reads all that the output topic holds.
+func (f *feed) results() (out []group) {
 	f.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(f.servers, ",")...), kgo.ConsumeTopics(f.out()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	f.read(f.out(), func(r *kgo.Record) {
+		var g group
+		if err := json.Unmarshal(r.Value, &g); err != nil {
+			f.t.Errorf("%s: %v", r.Value, err)
+		}
+		out = append(out, g)
+	})
+	return out
+}
+
+// read reads all of a topic that is committed now.
+func (f *feed) read(topic string, each func(*kgo.Record)) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	defer cancel()
+	ends, err := f.admin.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	// Markers of transactions take offsets, too: with them, the last offset is seen.
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(f.servers, ",")...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer client.Close()
-	var out []group
-	for quiet := 0; quiet < 3; {
-		ctx, cancel := context.WithTimeout(f.t.Context(), time.Second)
+	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
-		cancel()
-		if fetches.Empty() {
-			quiet++
-			continue
+		if ctx.Err() != nil {
+			f.t.Fatalf("reading %s: %v; the ends are %v", topic, ctx.Err(), left)
 		}
-		quiet = 0
 		fetches.EachRecord(func(r *kgo.Record) {
-			var g group
-			if err := json.Unmarshal(r.Value, &g); err != nil {
-				f.t.Errorf("%s: %v", r.Value, err)
+			if !r.Attrs.IsControl() {
+				each(r)
 			}
-			out = append(out, g)
+			if r.Offset >= left[r.Partition]-1 {
+				delete(left, r.Partition)
+			}
 		})
 	}
-	return out
 }
 
 // compare compares groups with those of an undisturbed run.
@@ -249,15 +270,21 @@ const (
 // pipeline writes the pipeline that these tests disturb: Kafka to windows by key, to Kafka and to PostgreSQL.
 func (f *feed) pipeline(dir string, values map[string]string) (file, job string) {
 	f.t.Helper()
+	sinks := toKafka + toPostgres
+	if values["first"] == "PostgreSQL" { // sinks commit in the file's order
+		sinks = toPostgres + toKafka
+	}
+	return f.write(dir, strings.ReplaceAll(pipelineText, "$sinks$", sinks), values)
+}
+
+// write writes a pipeline file; values go in place of what stands in dollar signs.
+func (f *feed) write(dir, text string, values map[string]string) (file, job string) {
+	f.t.Helper()
 	job = f.name
 	all := map[string]string{"servers": f.servers, "in": f.in(), "out": f.out(), "postgres": services.Postgres(f.t), "table": f.table(), "job": job,
 		"interval": "200ms", "producer": "{}"}
 	maps.Copy(all, values)
-	sinks := toKafka + toPostgres
-	if all["first"] == "PostgreSQL" { // sinks commit in the file's order
-		sinks = toPostgres + toKafka
-	}
-	return write(f.t, dir, "pipeline.yaml", strings.ReplaceAll(pipelineText, "$sinks$", sinks), all), job
+	return write(f.t, dir, "pipeline.yaml", text, all), job
 }
 
 func (f *feed) table() string { return fmt.Sprintf("faults_%d", f.rngID()) }
