@@ -126,15 +126,21 @@ func (p *process) kill(t *testing.T) {
 // stop is SIGTERM, after which leat has to end well.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
+	p.stopWithin(t, time.Minute)
+}
+
+// stopWithin is stop with another limit.
+func (p *process) stopWithin(t *testing.T, limit time.Duration) {
+	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
 	select {
 	case <-p.done:
-	case <-time.After(time.Minute):
+	case <-time.After(limit):
 		p.cmd.Process.Signal(syscall.SIGQUIT)
 		<-p.done
-		t.Fatalf("leat did not stop within a minute:\n%s", p.log)
+		t.Fatalf("leat did not stop within %s:\n%s", limit, p.log)
 	}
 	if p.err != nil {
 		t.Fatalf("leat ended with %v:\n%s", p.err, p.log)

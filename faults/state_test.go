@@ -1,0 +1,110 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const stateText = `
+pipeline:
+  transforms:
+    - type: ReadFromKafka
+      name: Read
+      config:
+        bootstrap_servers: "$servers$"
+        topic: $in$
+        format: JSON
+        schema: {type: object, properties: {device: {type: string}, value: {type: integer}}}
+    - type: Combine
+      name: Count
+      input: Read
+      windowing: {type: fixed, size: 1d}
+      config:
+        group_by: device
+        combine: {n: {value: value, fn: count}, total: {value: value, fn: sum}}
+    - type: WriteToKafka
+      name: ToKafka
+      input: Count
+      config: {bootstrap_servers: "$servers$", topic: $out$, format: JSON}
+options: {job_name: $job$, checkpoint_interval: 1s}
+`
+
+// TestFaultState keeps a state ten times as large as the memory that leat may take (three times but in full).
+func TestFaultState(t *testing.T) {
+	const limit = 64 * mib
+	keys, repeated := 500_000, 100_000
+	if full() {
+		keys, repeated = 2_000_000, 500_000
+	}
+	f := newFeed(t, "state", 12)
+	dir := t.TempDir()
+	file, job := f.write(dir, stateText, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	p := start(t, dir, file, "--memory-limit", "64MiB", "--on-stop", "drain")
+	held := watchMemory(p)
+	filler := strings.Repeat("x", 280)
+	for i := range keys + repeated {
+		at := time.UnixMilli(1_700_000_000_000)
+		text := fmt.Appendf(nil, `{"device": "%s%08d", "value": %d}`, filler, i%keys, i%1000)
+		f.client.Produce(ctx, &kgo.Record{Topic: f.in(), Partition: int32(i % partitions), Timestamp: at, Value: text}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Errorf("produce: %v", err)
+			}
+		})
+		f.sent++
+	}
+	if err := f.client.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "all rows to be read", func() bool {
+		select {
+		case <-p.done:
+			t.Fatalf("leat ended by itself: %v\n%s", p.err, p.log)
+		default:
+		}
+		return f.consumed(job) == int64(f.sent)
+	})
+	kept := sizeOf(filepath.Join(dir, ".leat"))
+	p.stopWithin(t, 5*time.Minute)
+	peak := held.peak()
+	t.Logf("the run: %s", p.log)
+	groups, counted := 0, 0
+	f.read(f.out(), func(r *kgo.Record) {
+		var g group
+		if err := json.Unmarshal(r.Value, &g); err != nil {
+			t.Errorf("%s: %v", r.Value, err)
+		}
+		groups, counted = groups+1, counted+g.N
+	})
+	t.Logf("%d rows of %d keys, %.0f MiB of state on disk; %d groups of %d rows came out; %.0f MiB of memory at the most with --memory-limit 64MiB",
+		f.sent, keys, float64(kept)/mib, groups, counted, float64(peak)/mib)
+	if groups != keys || counted != f.sent {
+		t.Errorf("%d groups of %d rows, want %d of %d", groups, counted, keys, f.sent)
+	}
+	if peak > limit*12/10+40*mib {
+		t.Errorf("%.0f MiB of memory with --memory-limit 64MiB", float64(peak)/mib)
+	}
+}
+
+// sizeOf returns the bytes of all files in a folder.
+func sizeOf(dir string) (n int64) {
+	filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil {
+			return nil // files come and go
+		}
+		if info, err := d.Info(); err == nil && !d.IsDir() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
