@@ -14,7 +14,6 @@ type foldStepper struct {
 	make func() kernel.Fold
 	args [][]*kernel.Program // of each worker
 	port *plan.Port          // of the input
-	name string
 }
 
 func newFoldStepper(r *run, n *node, op *plan.Ordered) (*foldStepper, error) {

@@ -56,6 +56,10 @@ func leat(t *testing.T) string {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv("LEAT_SERVICES") != "1" && os.Getenv("LEAT_FAULTS") == "" {
+		fmt.Println("faults: SKIPPED: they take minutes and real servers; run make services, then make test-services or make faults")
+		os.Exit(0)
+	}
 	code := m.Run()
 	if binary.path != "" {
 		os.RemoveAll(filepath.Dir(binary.path))

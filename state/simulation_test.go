@@ -207,7 +207,6 @@ type machine struct {
 	sinks map[string]*simSink
 	next  int // of the source
 	sum   int
-	files []File
 }
 
 // read takes rows of the source: each goes to the state and to both sinks.

@@ -101,8 +101,9 @@ func (s *Store) scan() error {
 }
 
 func numberOf(name, prefix, suffix string) (int64, bool) {
-	rest, ok := strings.CutPrefix(name, prefix)
-	if rest, ok = strings.CutSuffix(rest, suffix); !ok || !strings.HasPrefix(name, prefix) {
+	rest, begins := strings.CutPrefix(name, prefix)
+	rest, ends := strings.CutSuffix(rest, suffix)
+	if !begins || !ends {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(rest, 10, 64)

@@ -130,7 +130,6 @@ type lookout struct {
 	t   *testing.T
 	dir string
 	l   *Lines
-	now time.Time
 }
 
 func newLookout(t *testing.T, dir string) *lookout {

@@ -42,7 +42,7 @@ func (f *figures) metrics() []catalog.Metric {
 // start begins to poll.
 func (p *poller) start(context.Context) error {
 	p.running.Go(func() {
-		if err := p.run(p.inbox.ctx); err != nil && p.inbox.ctx.Err() == nil {
+		if err := p.run(p.inbox.ctx); p.inbox.ctx.Err() == nil { // it ends by an error alone
 			p.inbox.breaks(err)
 		}
 	})

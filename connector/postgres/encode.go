@@ -15,7 +15,6 @@ import (
 // rowText writes rows as COPY's text: values with tabs between, a line each. \N is null, and backslashes are escapes.
 type rowText struct {
 	target  *target
-	arrival int64
 	scratch []byte
 }
 

@@ -35,7 +35,7 @@ type epochWriter struct {
 
 func newEpochWriter(x *session, t *target, env *catalog.SinkEnv) *epochWriter {
 	return &epochWriter{target: t, job: env.Job, name: env.Name, epochs: table{t.table.schema, "leat_epochs"}, session: x,
-		stage: stage{fs: vfs.OS, dir: env.Dir}}
+		stage: stage{fs: vfs.OS, dir: env.Dir, full: vfs.Patient{Say: env.Log}, who: fmt.Sprintf("transform %q", env.Name)}}
 }
 
 // NewEncoder returns an encoder for one worker.
@@ -43,7 +43,7 @@ func (w *epochWriter) NewEncoder() catalog.Encoder {
 	return &encoder{text: rowText{target: w.target}, out: w.append}
 }
 
-func (w *epochWriter) append(_ context.Context, block []byte, rows int64) error {
+func (w *epochWriter) append(ctx context.Context, block []byte, rows int64) error {
 	w.staging.Lock()
 	defer w.staging.Unlock()
 	if w.stage.dir == "" { // nothing outlasts the process, and still memory is not to hold an epoch
@@ -53,7 +53,7 @@ func (w *epochWriter) append(_ context.Context, block []byte, rows int64) error 
 		}
 		w.stage.dir, w.temporary = dir, true
 	}
-	if err := w.stage.append(block, rows); err != nil {
+	if err := w.stage.append(ctx, block, rows); err != nil {
 		return fmt.Errorf("rows cannot be staged: %w", err)
 	}
 	return nil

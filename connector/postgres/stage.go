@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -29,23 +30,25 @@ const stageSuffix = ".rows"
 type stage struct {
 	fs   vfs.FS
 	dir  string
+	full vfs.Patient // what waits while the disk is full
+	who  string      // waits
 	next int64
 	open vfs.File
 	now  staged // of the open file
 	err  error  // a part of a block may have been written: the file is of no use
 }
 
-// append adds lines to the file of the epoch under way.
-func (s *stage) append(block []byte, rows int64) error {
+// append adds lines to the file of the epoch under way. While the disk is full it waits.
+func (s *stage) append(ctx context.Context, block []byte, rows int64) error {
 	if s.err != nil {
 		return s.err
 	}
 	if s.open == nil {
-		if s.err = s.create(); s.err != nil {
+		if s.err = s.full.Do(ctx, s.who, s.create); s.err != nil {
 			return s.err
 		}
 	}
-	if _, s.err = s.open.Write(block); s.err != nil {
+	if _, s.err = s.full.Write(ctx, s.who, s.open, block); s.err != nil {
 		return s.err
 	}
 	s.now.Bytes += int64(len(block))
