@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ const mib = 1 << 20
 type memory struct {
 	stop chan struct{}
 	wait sync.WaitGroup
-	most int64 // bytes
+	most atomic.Int64 // bytes
 }
 
 // watchMemory looks often until peak is called.
@@ -27,7 +28,7 @@ func watchMemory(p *process) *memory {
 	m := &memory{stop: make(chan struct{})}
 	m.wait.Go(func() {
 		for {
-			m.most = max(m.most, resident(p.cmd.Process.Pid))
+			m.most.Store(max(m.most.Load(), resident(p.cmd.Process.Pid)))
 			select {
 			case <-m.stop:
 				return
@@ -43,8 +44,10 @@ func watchMemory(p *process) *memory {
 func (m *memory) peak() int64 {
 	close(m.stop)
 	m.wait.Wait()
-	return m.most
+	return m.soFar()
 }
+
+func (m *memory) soFar() int64 { return m.most.Load() }
 
 // resident returns the bytes that a process holds, 0 where the system does not tell.
 func resident(pid int) int64 {

@@ -73,6 +73,7 @@ func TestFaultState(t *testing.T) {
 		}
 		return f.consumed(job) == int64(f.sent)
 	})
+	t.Logf("%.0f MiB of memory until then, %.0f MiB now", float64(held.soFar())/mib, float64(resident(p.cmd.Process.Pid))/mib)
 	kept := sizeOf(filepath.Join(dir, ".leat"))
 	p.stopWithin(t, 5*time.Minute)
 	peak := held.peak()

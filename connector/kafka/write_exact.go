@@ -27,6 +27,8 @@ type exactWriter struct {
 	server   *server
 	fs       vfs.FS
 	dir      string // of stages; "": none are kept
+	full     vfs.Patient
+	who      string // keeps stages
 	group    string // which keeps the epoch
 	owner    string // this run
 	limit    int    // bytes that the topic takes at once
@@ -47,7 +49,7 @@ type exactWriter struct {
 
 func newExactWriter(s *writeSettings, env *catalog.SinkEnv, srv *server, limit int) *exactWriter {
 	name := "leat." + env.Job + "." + env.Name
-	w := &exactWriter{settings: s, server: srv, fs: vfs.OS, dir: env.Dir, group: name, owner: newOwner(), limit: limit, changed: make(chan struct{})}
+	w := &exactWriter{settings: s, server: srv, fs: vfs.OS, dir: env.Dir, full: vfs.Patient{Say: env.Log}, who: fmt.Sprintf("transform %q", env.Name), group: name, owner: newOwner(), limit: limit, changed: make(chan struct{})}
 	w.slabs.New = func() any { return newSlab() }
 	for i := range w.producers {
 		w.producers[i] = &producer{transaction: transaction{ID: fmt.Sprintf("%s.%d", name, i)}}
@@ -67,7 +69,7 @@ func (w *exactWriter) send(ctx context.Context, s *slab, block *[]byte) error {
 	s.build(w.settings.topic, time.Now().UnixMilli())
 	if p.stage != nil {
 		*block = appendBlock((*block)[:0], s)
-		if err := p.stage.append(*block); err != nil {
+		if err := p.stage.append(ctx, *block); err != nil {
 			return fmt.Errorf("cannot keep rows until they are committed: %w", err)
 		}
 	}

@@ -81,7 +81,8 @@ func (w *exactWriter) begin(ctx context.Context, p *producer) (err error) {
 	p.ended, p.asked, p.stage = nil, false, nil
 	if w.dir != "" {
 		w.stages++
-		if p.stage, err = createStage(w.fs, w.dir, w.stages); err != nil {
+		p.stage = &stage{dir: w.dir, fs: w.fs, full: w.full, who: w.who}
+		if err := p.stage.create(ctx, w.stages); err != nil {
 			return err
 		}
 		p.File = p.stage.name

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ type stage struct {
 	dir  string
 	fs   vfs.FS
 
+	full vfs.Patient // what waits while the disk is full
+	who  string      // waits
+
 	mu    sync.Mutex
 	file  vfs.File
 	bytes int64
@@ -43,25 +47,25 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// createStage makes a new file in dir.
-func createStage(fs vfs.FS, dir string, number int64) (*stage, error) {
-	if err := fs.MkdirAll(dir); err != nil {
-		return nil, err
-	}
-	s := &stage{name: fmt.Sprintf("%s%d%s", stagePrefix, number, stageSuffix), dir: dir, fs: fs}
-	var err error
-	s.file, err = fs.Create(filepath.Join(dir, s.name))
-	return s, err
+// create makes the file.
+func (s *stage) create(ctx context.Context, number int64) error {
+	s.name = fmt.Sprintf("%s%d%s", stagePrefix, number, stageSuffix)
+	return s.full.Do(ctx, s.who, func() (err error) {
+		if err = s.fs.MkdirAll(s.dir); err == nil {
+			s.file, err = s.fs.Create(filepath.Join(s.dir, s.name))
+		}
+		return err
+	})
 }
 
-// append writes one block, as appendBlock made it.
-func (s *stage) append(block []byte) error {
+// append writes one block, as appendBlock made it. While the disk is full it waits.
+func (s *stage) append(ctx context.Context, block []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	n, err := s.file.Write(block)
+	n, err := s.full.Write(ctx, s.who, s.file, block)
 	s.bytes += int64(n)
 	s.err = err
 	return err
