@@ -25,6 +25,9 @@ type options struct {
 	scale        float64
 	only         string
 	peers        bool
+	kafka        string // the broker of streams
+	benthos      string // peers of streams; "": none
+	bytewax      string
 }
 
 func main() {
@@ -46,8 +49,19 @@ func main() {
 	flag.BoolVar(&o.peers, "peers", true, "install and run DuckDB and Polars")
 	flag.BoolVar(&compare, "compare", false, "compare two results, and nothing else: used by bench itself")
 	flag.BoolVar(&tensor, "tensor", false, "run models on tensors, and nothing else: used by bench itself")
+	flag.StringVar(&o.kafka, "kafka", broker(), "the broker of streams")
+	flag.StringVar(&o.benthos, "benthos", "", "the program that bench/peers/benthos builds; without it Benthos is left out")
+	flag.StringVar(&o.bytewax, "bytewax", "", "a Python that has bytewax[kafka] and orjson; without it Bytewax is left out")
+	copied := flag.String("bare", "", "copy this topic to that one, INPUT,OUTPUT, with the client alone, and nothing else: used by bench itself")
+	cut := flag.Bool("bare-cut", false, "of -bare: stop at what is there, and copy half of the records, cut: used by bench itself")
+	stamps := flag.String("stamp", "", "write records with the time to this topic, and nothing else: used by bench itself")
+	seconds := flag.Float64("seconds", 1, "of -stamp: for so long")
 	flag.Parse()
-	if compare {
+	if *stamps != "" {
+		err = stamp(context.Background(), o.kafka, *stamps, *seconds)
+	} else if *copied != "" {
+		err = copyBare(context.Background(), &o, *copied, *cut)
+	} else if compare {
 		err = compareFiles(flag.Arg(0), flag.Arg(1))
 	} else if tensor {
 		err = tensors(context.Background(), &o)
@@ -128,7 +142,18 @@ func bench(ctx context.Context, o *options) error {
 	if err := startup(ctx, o); err != nil {
 		return err
 	}
-	return models(ctx, o)
+	if err := models(ctx, o); err != nil {
+		return err
+	}
+	return streams(ctx, o)
+}
+
+// broker is where the broker of make services listens, unless LEAT_TEST_KAFKA says otherwise.
+func broker() string {
+	if address := os.Getenv("LEAT_TEST_KAFKA"); address != "" {
+		return address
+	}
+	return "127.0.0.1:19092"
 }
 
 // wanted reports whether a task is among those asked for: by its name, or its beginning and "*".

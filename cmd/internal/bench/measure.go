@@ -97,12 +97,17 @@ func measure(ctx context.Context, argv []string) (measured, error) {
 	if err != nil {
 		return measured{}, fmt.Errorf("%w\n%s", err, stderr.Bytes())
 	}
+	return used(cmd, wall), nil
+}
+
+// used is what a command that has ended has used.
+func used(cmd *exec.Cmd, wall float64) measured {
 	state := cmd.ProcessState
 	m := measured{wall: wall, cpu: (state.UserTime() + state.SystemTime()).Seconds()}
 	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		m.memory = float64(u.Maxrss) * 1024 / 1e6
 	}
-	return m, nil
+	return m
 }
 
 func median(all []measured) measured {
