@@ -28,6 +28,13 @@ var fences = map[string][]string{
 	module + "/infer/onnx":            {"infer/local", "cmd/leat"},
 	"github.com/ebitengine/purego":    {"infer/onnx"},
 	"google.golang.org/protobuf":      {"model", "connector/message"},
+	"github.com/jackc/pgx":            {"connector/postgres", "cmd/internal"},
+	"github.com/twmb/franz-go":        {"connector/kafka", "connector/message", "cmd/internal"},
+	"github.com/eclipse/paho":         {"connector/mqtt"},
+	"github.com/nats-io":              {"connector/nats"},
+	"github.com/shirou/gopsutil":      {"connector/hostmetrics"},
+	"github.com/prometheus":           {"cmd/leat"},
+	"go.opentelemetry.io":             {"cmd/leat"},
 	"C":                               {},
 }
 
