@@ -16,11 +16,12 @@ import (
 
 const mib = 1 << 20
 
-// memory follows how much memory a process holds.
+// memory follows how much memory a process holds at the most.
 type memory struct {
 	stop chan struct{}
 	wait sync.WaitGroup
-	most atomic.Int64 // bytes
+	all  atomic.Int64 // bytes, with the pages of the program's own file
+	own  atomic.Int64 // without them: the system drops those at will
 }
 
 // watchMemory looks often until peak is called.
@@ -28,7 +29,7 @@ func watchMemory(p *process) *memory {
 	m := &memory{stop: make(chan struct{})}
 	m.wait.Go(func() {
 		for {
-			m.most.Store(max(m.most.Load(), resident(p.cmd.Process.Pid)))
+			m.look(p.cmd.Process.Pid)
 			select {
 			case <-m.stop:
 				return
@@ -41,29 +42,32 @@ func watchMemory(p *process) *memory {
 	return m
 }
 
-func (m *memory) peak() int64 {
-	close(m.stop)
-	m.wait.Wait()
-	return m.soFar()
-}
-
-func (m *memory) soFar() int64 { return m.most.Load() }
-
-// resident returns the bytes that a process holds, 0 where the system does not tell.
-func resident(pid int) int64 {
+// look reads what the process holds now, where the system tells.
+func (m *memory) look(pid int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0
+		return
 	}
-	for line := range bytes.Lines(text) {
-		if rest, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
-			kib, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte(" kB"))), 10, 64)
-			if err == nil {
-				return kib << 10
+	read := func(key string) int64 {
+		for line := range bytes.Lines(text) {
+			if rest, ok := bytes.CutPrefix(line, []byte(key)); ok {
+				kib, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte(" kB"))), 10, 64)
+				if err == nil {
+					return kib << 10
+				}
 			}
 		}
+		return 0
 	}
-	return 0
+	m.all.Store(max(m.all.Load(), read("VmRSS:")))
+	m.own.Store(max(m.own.Load(), read("RssAnon:")))
+}
+
+// peak returns the most there was.
+func (m *memory) peak() (all, own int64) {
+	close(m.stop)
+	m.wait.Wait()
+	return m.all.Load(), m.own.Load()
 }
 
 // TestFaultConnection cuts, delays and throttles what leat says to a broker and to PostgreSQL. It goes on by itself.
@@ -98,7 +102,7 @@ func TestFaultConnection(t *testing.T) {
 	for _, x := range both {
 		x.set(func() { x.rate = 0 })
 	}
-	peak := held.peak()
+	peak, _ := held.peak()
 	p.stop(t)
 	t.Logf("the run: %s", p.log)
 	t.Logf("%d cuts of %d connections to Kafka and %d to PostgreSQL, then 50 ms of delay, then 200 kB/s; %.0f MiB of memory at the most",

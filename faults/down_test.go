@@ -76,7 +76,7 @@ func TestFaultSinkDown(t *testing.T) {
 	sent := f.sent
 	table.up(t)
 	until(ctx, t, "all rows to be written", func() bool { return f.consumed(job) == int64(f.sent) })
-	peak := held.peak()
+	peak, _ := held.peak()
 	p.stop(t)
 	t.Logf("the run: %s", p.log)
 	got, different := f.identities()
