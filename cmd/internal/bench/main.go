@@ -55,10 +55,13 @@ func main() {
 	copied := flag.String("bare", "", "copy this topic to that one, INPUT,OUTPUT, with the client alone, and nothing else: used by bench itself")
 	cut := flag.Bool("bare-cut", false, "of -bare: stop at what is there, and copy half of the records, cut: used by bench itself")
 	stamps := flag.String("stamp", "", "write records with the time to this topic, and nothing else: used by bench itself")
+	filled := flag.String("fill", "", "write the lines of a file to a topic, TOPIC,FILE, and nothing else: used by bench itself")
 	seconds := flag.Float64("seconds", 1, "of -stamp: for so long")
 	flag.Parse()
 	if *stamps != "" {
 		err = stamp(context.Background(), o.kafka, *stamps, *seconds)
+	} else if *filled != "" {
+		err = fillTopic(context.Background(), o.kafka, *filled)
 	} else if *copied != "" {
 		err = copyBare(context.Background(), &o, *copied, *cut)
 	} else if compare {

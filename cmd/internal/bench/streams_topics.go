@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -75,6 +76,20 @@ func (t *topics) fill(ctx context.Context, name, file string) error {
 		return err
 	}
 	return t.client.Flush(ctx)
+}
+
+// fillTopic fills a topic that is there.
+func fillTopic(ctx context.Context, brokers, what string) error {
+	topic, file, ok := strings.Cut(what, ",")
+	if !ok {
+		return fmt.Errorf("-fill wants TOPIC,FILE, found %q", what)
+	}
+	t, err := newTopics(brokers)
+	if err != nil {
+		return err
+	}
+	defer t.client.Close()
+	return t.fill(ctx, topic, file)
 }
 
 func (t *topics) close() {
