@@ -184,6 +184,9 @@ func (r *run) open(ctx context.Context) error {
 		}
 	}
 	r.tableLimit = r.opts.MemoryLimit / tableShare / int64(r.opts.Parallelism*max(1, r.aggregates()))
+	if r.stream != nil { // tables of the checkpoint that is being written are held beside those that fill
+		r.tableLimit /= 2
+	}
 	for i := range r.opts.Parallelism {
 		w, err := newWorker(r, i)
 		if err != nil {

@@ -127,6 +127,7 @@ func (s *stream) fireGroups(ctx context.Context, n *node, f kernel.Firing) error
 	if len(tables)+len(segments) == 0 {
 		return nil
 	}
+	s.changed.Store(true) // what fires by the time alone is for a checkpoint, too
 	rest := s.newRest(n)
 	if !n.agg.Rewrites() {
 		rest = nil

@@ -112,6 +112,7 @@ func (r heldRow) compare(o heldRow) int {
 func (s *stream) fireKeyed(ctx context.Context, n *node, mark int64) error {
 	k := n.keyed
 	if k.due(mark) {
+		s.changed.Store(true)
 		err := s.each(ctx, n, func(ctx context.Context, w *worker) error {
 			rows := k.ready(mark, func(g uint8) bool { return int(g)%len(s.workers) == w.id })
 			slices.SortFunc(rows, heldRow.compare)

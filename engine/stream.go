@@ -59,7 +59,7 @@ type stream struct {
 
 	turnAt   time.Time // when the last turn ended, and how long it took
 	turnTook time.Duration
-	changed  atomic.Bool // rows have come since the last checkpoint
+	changed  atomic.Bool // rows have come, or windows have fired, since the last checkpoint
 	pending  *pending    // the checkpoint that is being written
 	nextTake time.Time
 	figures  streamFigures

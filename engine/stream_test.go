@@ -539,6 +539,93 @@ func TestLateRowsAreAccountedFor(t *testing.T) {
 	}
 }
 
+// eventually runs a stream until the sink has what is wanted, without ending it, and stops it then.
+func eventually(t *testing.T, p *plan.Plan, to *ledger, done func(rows []string) bool) *engine.Result {
+	t.Helper()
+	stop := make(chan struct{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		for !done(to.sorted()) && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+		close(stop)
+	}()
+	r, err := engine.Run(ctx, p, engine.Options{Parallelism: 2, Stream: engine.StreamOptions{Stop: stop, Interval: 5 * time.Millisecond}})
+	if err != nil {
+		t.Fatalf("the sink has %q: %v", to.sorted(), err)
+	}
+	return r
+}
+
+// TestIdlePartitionsHoldNothingUp reads two partitions of which one is empty: windows close all the same, once it has been idle.
+func TestIdlePartitionsHoldNothingUp(t *testing.T) {
+	to := &ledger{}
+	tp := &topic{parts: append(events(1, 500, 100, 10), nil)}
+	p := windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, &plan.Watermark{Disorder: 100, Idle: 50}, to, nil)
+	eventually(t, p, to, func(rows []string) bool { return len(rows) > 20 })
+}
+
+// TestEarlyPanes gives panes of the global window, which never ends.
+func TestEarlyPanes(t *testing.T) {
+	for name, w := range map[string]plan.Windowing{"count": {Early: plan.Firing{Count: 10}, Accumulating: true}, "delay": {Early: plan.Firing{Delay: 20}, Accumulating: true}} {
+		to := &ledger{}
+		tp := &topic{parts: events(2, 300, 0, 11)}
+		eventually(t, windowed(tp, w, nil, to, nil), to, func(rows []string) bool {
+			most := map[string]int{}
+			for _, row := range rows {
+				fields := strings.Fields(row)
+				n, _ := strconv.Atoi(fields[1])
+				most[fields[0]] = max(most[fields[0]], n)
+			}
+			sum := 0
+			for _, n := range most {
+				sum += n
+			}
+			return name == "delay" && sum == 600 || name == "count" && sum > 600-7*10
+		})
+	}
+}
+
+// TestFastClock sets the rows of one device aside whose clock is an hour ahead. None of the others is late.
+func TestFastClock(t *testing.T) {
+	for seed := range uint64(5) {
+		parts := events(2, 1000, 100, 12+seed)
+		fast, honest := 0, 0
+		for p := range parts {
+			for i := range parts[p] {
+				if parts[p][i].key == "key3" {
+					parts[p][i].at += 3_600_000
+					fast++
+				} else {
+					honest++
+				}
+			}
+		}
+		to, late := &ledger{}, &ledger{}
+		tp := &topic{parts: parts, seed: seed}
+		p := windowed(tp, plan.Windowing{Kind: plan.Fixed, Size: 1000}, &plan.Watermark{Disorder: 100, Per: "k", Idle: 5000, Future: 600_000}, to, late)
+		r := drain(t, tp, p, engine.Options{Parallelism: 2})
+		ahead := int64(0)
+		for _, n := range r.Nodes {
+			ahead += n.Ahead
+		}
+		counted := 0
+		for _, row := range to.rows {
+			if fields := strings.Fields(row); fields[0] != "key3" {
+				n, _ := strconv.Atoi(fields[1])
+				counted += n
+			}
+		}
+		if len(late.rows) > 0 || counted != honest {
+			t.Errorf("seed %d: %d rows of other devices in windows and %d late, want %d and none", seed, counted, len(late.rows), honest)
+		}
+		if ahead < int64(fast)-80 || ahead > int64(fast) { // the rows before another device has spoken in the partition cannot be judged
+			t.Errorf("seed %d: %d rows set aside of %d", seed, ahead, fast)
+		}
+	}
+}
+
 // TestStateOfAnotherPipeline refuses a checkpoint that does not fit.
 func TestStateOfAnotherPipeline(t *testing.T) {
 	parts, mark := events(1, 300, 0, 6), &plan.Watermark{Idle: 10_000}

@@ -40,6 +40,7 @@ type marks struct {
 	values map[string]*valueMark // by the value of the field "per"
 	// the two values with the greatest times, for what is too far ahead of the others
 	first, second lead
+	since         time.Time // of the first row, in processing time
 }
 
 type valueMark struct {
@@ -64,7 +65,7 @@ func newTracker(w plan.Watermark, schema column.Schema) *tracker {
 func (t *tracker) part(k partitionKey) *marks {
 	m := t.parts[k]
 	if m == nil {
-		m = &marks{max: noMark}
+		m = &marks{max: noMark, since: time.Now()}
 		if t.per >= 0 {
 			m.values = map[string]*valueMark{}
 		}
@@ -157,12 +158,13 @@ func (m *marks) secondTime(value string) int64 {
 	return noMark
 }
 
-// mark returns the watermark given what feeds it; ok is false where all is idle and nothing can be said.
+// mark returns the watermark given what feeds it; ok is false where nothing can be said. Partitions that are idle hold nothing up; when all are, those that
+// have given rows count again, for what they have said stands.
 func (t *tracker) mark(feeds []*feed, now time.Time) (at int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at = endMark
-	ended := true
+	quiet, anyQuiet, ended := endMark, false, true
 	for _, f := range feeds {
 		if f.ended() {
 			continue
@@ -170,26 +172,33 @@ func (t *tracker) mark(feeds []*feed, now time.Time) (at int64, ok bool) {
 		ended = false
 		for _, partition := range f.partitions() {
 			m, seen := t.parts[partitionKey{f.n.ID, partition}]
-			if f.isQuiet(partition) {
-				continue
-			}
-			ok = true
-			if !seen {
+			switch {
+			case f.isQuiet(partition) && !seen:
+			case f.isQuiet(partition):
+				quiet, anyQuiet = min(quiet, t.markOf(m, now)), true
+			case !seen:
 				return noMark, true
+			default:
+				at, ok = min(at, t.markOf(m, now)), true
 			}
-			at = min(at, t.markOf(m, now))
 		}
 	}
-	if ended {
+	switch {
+	case ended:
 		return endMark, true
+	case !ok:
+		return quiet, anyQuiet
 	}
 	return at, ok
 }
 
 func (t *tracker) markOf(m *marks, now time.Time) int64 {
 	least := m.max
+	idle := time.Duration(t.spec.Idle) * time.Millisecond
+	if m.first.any && !m.second.any && now.Sub(m.since) < idle {
+		return noMark // the one that has spoken may be the one with the fast clock
+	}
 	if t.per >= 0 {
-		idle := time.Duration(t.spec.Idle) * time.Millisecond
 		for name, v := range m.values {
 			if idle > 0 && now.Sub(v.seen) > idle {
 				delete(m.values, name) // it comes back with its next row
