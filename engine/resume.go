@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/diag"
+	"github.com/leat-project/leat/kernel"
+	"github.com/leat-project/leat/plan"
+	"github.com/leat-project/leat/state"
+)
+
+// partName names the state of a node across changes of the pipeline: by the transform, and by which of its nodes of that kind it is.
+func (s *stream) partName(n *node) string {
+	count := 0
+	for _, other := range s.nodes[:n.ID] {
+		if other.Name == n.Name && other.Op.Kind() == n.Op.Kind() {
+			count++
+		}
+	}
+	if count == 0 {
+		return n.Name + "/" + n.Op.Kind()
+	}
+	return fmt.Sprintf("%s/%s%d", n.Name, n.Op.Kind(), count+1)
+}
+
+// signature says what must be the same for the state of a node to fit it.
+func (s *stream) signature(n *node) string {
+	switch op := n.Op.(type) {
+	case *plan.Aggregate:
+		in := s.plan.Port(n.In[0])
+		parts := []string{"by"}
+		for _, k := range op.Keys {
+			parts = append(parts, k+": "+in.Schema[in.Schema.Index(k)].Type.String())
+		}
+		for _, a := range op.Aggs {
+			parts = append(parts, a.Name+" = "+a.Fn+" of "+a.Arg.Type.String())
+		}
+		return strings.Join(append(parts, "in "+in.Window.String()), ", ")
+	case *plan.Ordered:
+		return fmt.Sprintf("%s by %s of %s", op.Fn, strings.Join(op.Keys, ", "), s.plan.Port(n.In[0]).Schema)
+	case *plan.Infer:
+		return fmt.Sprintf("%s %s by %s of %s", op.Task, op.Model, strings.Join(op.Keys, ", "), s.plan.Port(n.In[0]).Schema)
+	}
+	return "watermark"
+}
+
+func sourceSignature(n *node) string { return n.Op.(*plan.Source).Connector }
+
+// fileName is a name as a folder may have it.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// resume puts the state of the last checkpoint in place, has sinks commit it, and lets the sources go on from there.
+func (s *stream) resume(ctx context.Context) error {
+	c := s.opts.Checkpoint
+	for _, n := range s.nodes {
+		if w, ok := n.writer.(catalog.Transactional); ok {
+			s.sinks[n.Name] = w
+		}
+	}
+	if err := s.fits(c); err != nil {
+		return err
+	}
+	if c != nil {
+		s.figures.epoch.Store(c.Epoch)
+	}
+	if err := state.Recover(ctx, c, s.sinks); err != nil {
+		var of *state.SinkError
+		if errors.As(err, &of) {
+			for _, n := range s.nodes {
+				if n.Name == of.Sink && n.writer != nil {
+					return n.failure(of.Err)
+				}
+			}
+		}
+		return err
+	}
+	for _, f := range s.feeds {
+		var source *state.Source
+		if c != nil {
+			source = c.Source(f.n.Name)
+		}
+		if err := f.resume(ctx, s.opts.Job, s.dirOf("sources", f.n), source); err != nil {
+			return f.n.failure(err)
+		}
+	}
+	for _, n := range s.nodes {
+		if c == nil {
+			break
+		}
+		if p := c.Part(s.partName(n)); p != nil {
+			if err := s.restore(n, p); err != nil {
+				return n.failure(err)
+			}
+		}
+	}
+	return nil
+}
+
+// restore puts a part of a checkpoint in place.
+func (s *stream) restore(n *node, p *state.Part) error {
+	switch {
+	case n.agg != nil:
+		n.inMark = p.Watermark
+		for _, f := range p.Files {
+			segment, err := kernel.OpenSegment(s.opts.Store.Path(f))
+			if err != nil {
+				return err
+			}
+			n.parts = append(n.parts, &part{written: written{segment, f}, ends: segment.Ends()})
+		}
+		n.next = n.endAfter(n.inMark)
+	case n.keyed != nil:
+		n.inMark = p.Watermark
+		if len(p.Files) != 1 {
+			return errKeyed
+		}
+		data, err := os.ReadFile(s.opts.Store.Path(p.Files[0]))
+		if err != nil {
+			return err
+		}
+		return n.keyed.load(data, s.plan.Port(n.In[0]).Schema)
+	case n.tracker != nil:
+		n.mark = p.Watermark
+		return n.tracker.load(p.Data, s.nodes)
+	}
+	return nil
+}
+
+// fits refuses a checkpoint whose stateful parts are not those of the pipeline.
+func (s *stream) fits(c *state.Checkpoint) error {
+	if c == nil {
+		return nil
+	}
+	now := map[string]*node{}
+	for _, n := range s.nodes {
+		if n.agg != nil || n.keyed != nil {
+			now[s.partName(n)] = n
+		}
+	}
+	for _, p := range c.Parts {
+		if p.Signature == "watermark" {
+			continue
+		}
+		n := now[p.Name]
+		if n == nil {
+			return &diag.Failure{Code: diag.StateMismatch, Err: fmt.Errorf("the checkpoint of epoch %d holds state of %q, which the pipeline does not have any more", c.Epoch, p.Name),
+				Hint: fmt.Sprintf("Give the transform its old name again; or drop that state: leat state drop --part %q; or begin anew: leat state reset, or another options.job_name.", p.Name)}
+		}
+		if was, is := p.Signature, s.signature(n); was != is {
+			return &diag.Failure{Code: diag.StateMismatch, Place: n.Place, Transform: n.Name,
+				Err:  fmt.Errorf("its state in the checkpoint of epoch %d does not fit: it was {%s} and is {%s}", c.Epoch, was, is),
+				Hint: fmt.Sprintf("Undo the change; or give the transform a new name, and drop the old state: leat state drop --part %q; or begin anew: leat state reset.", p.Name)}
+		}
+	}
+	sources := map[string]*node{}
+	for _, f := range s.feeds {
+		sources[f.n.Name] = f.n
+	}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		if old := c.Source(name); old != nil && old.Signature != sourceSignature(sources[name]) {
+			return &diag.Failure{Code: diag.StateMismatch, Place: sources[name].Place, Transform: name,
+				Err:  fmt.Errorf("the checkpoint of epoch %d knows it as %s, now it is %s", c.Epoch, old.Signature, sourceSignature(sources[name])),
+				Hint: "Give the transform a new name to read it from the beginning."}
+		}
+	}
+	return nil
+}
