@@ -11,7 +11,6 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/kernel"
-	"github.com/leat-project/leat/plan"
 	"github.com/leat-project/leat/state"
 )
 
