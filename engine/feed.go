@@ -201,6 +201,11 @@ func (f *feed) isQuiet(partition string) bool {
 	return f.quiet[partition]
 }
 
+// idle reports whether all partitions hold nothing up.
+func (f *feed) idle() bool {
+	return !slices.ContainsFunc(f.partitions(), func(p string) bool { return !f.isQuiet(p) })
+}
+
 // watch marks partitions that are silent for so long and have nothing left to read as idle.
 func (f *feed) watch(ctx context.Context, idle time.Duration, changed func()) {
 	if idle <= 0 {

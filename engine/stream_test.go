@@ -32,8 +32,10 @@ type topic struct {
 	ends    bool // at the end of the partitions; else it waits
 	slow    time.Duration
 	noTimes bool
-	quiet   atomic.Bool // everything that there is has been handed out
-	fail    error       // what Next returns at the end
+	quiet   atomic.Bool  // everything that there is has been handed out
+	fail    error        // what Next returns at the end
+	reached atomic.Int64 // the time of the last event that has been handed out
+	atEnd   func()       // called once, when all has been handed out
 }
 
 type event struct {
@@ -105,7 +107,9 @@ func (r *topicReader) Next(ctx context.Context, m *catalog.Morsel) error {
 	}
 	if len(open) == 0 {
 		r.mu.Unlock()
-		r.topic.quiet.Store(true)
+		if !r.topic.quiet.Swap(true) && r.topic.atEnd != nil {
+			r.topic.atEnd()
+		}
 		if r.topic.fail != nil {
 			return r.topic.fail
 		}
@@ -120,6 +124,7 @@ func (r *topicReader) Next(ctx context.Context, m *catalog.Morsel) error {
 	from := r.next[i]
 	to := min(from+1+r.rng.IntN(40), len(r.topic.parts[i]))
 	r.next[i] = to
+	r.topic.reached.Store(r.topic.parts[i][to-1].at)
 	m.Part, m.Partition, m.Position, m.Seq, m.File = [3]int{i, from, to}, fmt.Sprint("p", i), fmt.Sprint(to), int64(i)<<40|int64(from), "topic"
 	return nil
 }
@@ -623,6 +628,39 @@ func TestFastClock(t *testing.T) {
 		if ahead < int64(fast)-80 || ahead > int64(fast) { // the rows before another device has spoken in the partition cannot be judged
 			t.Errorf("seed %d: %d rows set aside of %d", seed, ahead, fast)
 		}
+	}
+}
+
+// TestSourcesAheadWait reads two sources of the same time side by side, of which one is slow. The other waits for it, but no longer than until it is idle.
+func TestSourcesAheadWait(t *testing.T) {
+	slow := &topic{parts: events(1, 2000, 0, 20), slow: 300 * time.Microsecond}
+	fast := &topic{parts: events(1, 2000, 0, 21)}
+	var behind atomic.Int64
+	fast.atEnd = func() { behind.Store(fast.reached.Load() - slow.reached.Load()) }
+	b := plan.NewBuilder("test")
+	to := &ledger{}
+	var in []plan.Ref
+	for name, tp := range map[string]*topic{"Slow": slow, "Fast": fast} {
+		b.At = plan.Meta{Name: name}
+		in = append(in, b.AssignTime(b.Source("TestTopic", map[string]any{"topic": tp}, eventSchema, true).Main(), nil, &plan.Watermark{Idle: 200}).Main())
+	}
+	b.At.Name = "Write"
+	b.Sink("TestLedger", map[string]any{"ledger": to}, b.Merge(in...))
+	plan.Prune(b.Plan)
+	stop := make(chan struct{})
+	progress := &engine.Progress{}
+	go func() {
+		slow.settle(progress)
+		fast.settle(progress)
+		close(stop)
+	}()
+	o := engine.Options{Parallelism: 2, Progress: progress, Stream: engine.StreamOptions{Stop: stop, MaxDrift: time.Second}}
+	if _, err := engine.Run(t.Context(), b.Plan, o); err != nil {
+		t.Fatal(err)
+	}
+	// Beside the second there are the pieces that had been read ahead: a few of at most 40 events, of 25 ms each on average.
+	if got := behind.Load(); got > 12_000 || len(to.rows) != 4000 {
+		t.Errorf("the fast source ended %d ms ahead, and %d rows came", got, len(to.rows))
 	}
 }
 

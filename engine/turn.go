@@ -249,5 +249,5 @@ func (s *stream) reached(f *feed, now time.Time) (at int64, ok bool) {
 		}
 	}
 	at, ok = of.tracker.mark(of.feeds, now)
-	return at, ok && at != endMark
+	return at, ok && at != endMark && !f.idle()
 }
