@@ -58,9 +58,10 @@ type Log struct {
 	end     int64  // the offset after the last message that is safe
 	files   []*segment
 
-	store *store // of a folder
-	queue []queued
-	read  reader
+	store   *store // of a folder
+	writing bool   // a group is
+	queue   []queued
+	read    reader
 }
 
 // group is what one write and one sync make safe.
@@ -161,7 +162,7 @@ func (l *Log) empty() bool {
 	if l.dir == "" {
 		return len(l.queue) == 0
 	}
-	return l.group.count == 0 && l.end == l.files[0].first
+	return l.group.count == 0 && !l.writing && l.end == l.files[0].first
 }
 
 // wait waits for a change. l.mu is held, but not meanwhile.

@@ -212,6 +212,49 @@ func TestAppendWaitsWhileFull(t *testing.T) {
 	}
 }
 
+// slowDisk lets syncs of files that hold messages wait.
+type slowDisk struct {
+	vfs.FS
+	syncing, goOn chan struct{}
+}
+
+type slowFile struct {
+	vfs.File
+	disk   *slowDisk
+	synced bool // its beginning
+}
+
+func (d *slowDisk) Create(name string) (vfs.File, error) {
+	f, err := d.FS.Create(name)
+	return &slowFile{File: f, disk: d}, err
+}
+
+func (f *slowFile) Sync() error {
+	if f.synced {
+		f.disk.syncing <- struct{}{}
+		<-f.disk.goOn
+	}
+	f.synced = true
+	return f.File.Sync()
+}
+
+// TestFullWhileWriting counts messages that are on their way to the disk.
+func TestFullWhileWriting(t *testing.T) {
+	disk := &slowDisk{FS: vfs.OS, syncing: make(chan struct{}), goOn: make(chan struct{})}
+	l := open(t, disk, t.TempDir(), Options{MaxBytes: 2000})
+	done := l.Append(t.Context(), "p", 7, nil, make([]byte, 1500))
+	<-disk.syncing
+	l.mu.Lock()
+	if !l.full(600) {
+		t.Error("there is room for 600 bytes beside 1500 of 2000")
+	}
+	l.mu.Unlock()
+	close(disk.goOn)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTooLargeAndClosed(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		l := open(t, vfs.OS, dir, Options{MaxBytes: 2000})

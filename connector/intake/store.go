@@ -133,12 +133,13 @@ func (s *store) commit() {
 		l.mu.Unlock()
 		return
 	}
-	l.group = &group{}
+	l.group, l.writing = &group{}, true
 	l.wake() // there is room for the next group
 	l.mu.Unlock()
 	written, err := s.write(g)
 	l.mu.Lock()
 	l.held += written - g.bytes
+	l.writing = false
 	l.wake()
 	l.mu.Unlock()
 	for _, c := range g.done {
