@@ -1,5 +1,6 @@
 // Package services tells tests where the real servers are that they talk to. `make services` starts them on this machine;
-// LEAT_TEST_KAFKA, LEAT_TEST_POSTGRES, LEAT_TEST_MQTT and LEAT_TEST_NATS name others.
+// LEAT_TEST_KAFKA, LEAT_TEST_POSTGRES, LEAT_TEST_MQTT and LEAT_TEST_NATS name others. LEAT_TEST_KAFKA_CERTIFICATES is the folder of
+// certificates of a Kafka broker that another checkout has started.
 package services
 
 import (
@@ -14,6 +15,8 @@ import (
 // Where `make services` puts the servers. They listen on loopback only.
 const (
 	KafkaAddress        = "127.0.0.1:19092"
+	KafkaSASLAddress    = "127.0.0.1:19093"
+	KafkaTLSAddress     = "127.0.0.1:19094"
 	PostgresAddress     = "127.0.0.1:15432"
 	PostgresURL         = "postgres://leat:leat@" + PostgresAddress + "/leat"
 	MQTTAddress         = "127.0.0.1:11883"

@@ -60,10 +60,14 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func addressOf(ask func(testing.TB) Secured) func(testing.TB) string {
+	return func(t testing.TB) string { return ask(t).Address }
+}
+
 // TestServices asks for every server, so that LEAT_SERVICES=1 shows what is missing first.
 func TestServices(t *testing.T) {
 	for name, ask := range map[string]func(testing.TB) string{
-		"kafka": Kafka, "postgres": Postgres, "mqtt": MQTT, "mqtt password": MQTTPassword, "nats": NATS,
+		"kafka": Kafka, "kafka sasl": addressOf(KafkaSASL), "kafka tls": addressOf(KafkaTLS), "postgres": Postgres, "mqtt": MQTT, "mqtt password": MQTTPassword, "nats": NATS,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if address := ask(t); !Answers(address) {

@@ -42,9 +42,10 @@ func kafka(state string, node, nodes int) *service {
 	if nodes == 1 {
 		b.port, b.control = 19092, 19091
 		b.name, b.cluster, b.address = "kafka", false, services.KafkaAddress
+		b.also = []string{services.KafkaSASLAddress + " (SASL_SSL)", services.KafkaTLSAddress + " (SSL, with a client's certificate)"}
 	}
 	b.dir = filepath.Join(state, b.name)
-	b.install, b.prepare, b.ready = installKafka, b.write, b.ask
+	b.install, b.prepare, b.ready = installKafka, b.write, b.answers
 	return &b.service
 }
 
@@ -87,6 +88,11 @@ func (b *broker) java(args ...string) (*exec.Cmd, error) {
 }
 
 func (b *broker) write() (*exec.Cmd, error) {
+	if b.nodes == 1 {
+		if err := writeCertificates(b.file(services.CertificateFolder)); err != nil {
+			return nil, fmt.Errorf("make certificates: %w", err)
+		}
+	}
 	file := b.file("server.properties")
 	if err := os.WriteFile(file, []byte(b.properties()), 0o644); err != nil {
 		return nil, err
@@ -106,14 +112,19 @@ func (b *broker) properties() string {
 	for i := range b.nodes {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, b.control+i))
 	}
+	listeners, protocols := "PLAINTEXT://"+b.address, "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+	if b.nodes == 1 {
+		listeners += ",SECRET://" + services.KafkaSASLAddress + ",CLOSED://" + services.KafkaTLSAddress
+		protocols += ",SECRET:SASL_SSL,CLOSED:SSL"
+	}
 	lines := []string{
 		"process.roles=broker,controller",
 		fmt.Sprintf("node.id=%d", b.node),
 		"controller.quorum.voters=" + strings.Join(voters, ","),
-		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.address, b.control+b.node-1),
-		"advertised.listeners=PLAINTEXT://" + b.address,
+		fmt.Sprintf("listeners=%s,CONTROLLER://127.0.0.1:%d", listeners, b.control+b.node-1),
+		"advertised.listeners=" + listeners,
 		"controller.listener.names=CONTROLLER",
-		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"listener.security.protocol.map=" + protocols,
 		"log.dirs=" + b.file("data"),
 		"auto.create.topics.enable=true",
 		"num.partitions=4",
@@ -123,6 +134,9 @@ func (b *broker) properties() string {
 		// Tests write events of years ago; by its rule of seven days the broker would delete them.
 		"log.retention.ms=-1",
 		"log.cleaner.dedupe.buffer.size=16777216",
+	}
+	if b.nodes == 1 {
+		lines = append(lines, b.secured()...)
 	}
 	copies, least := min(b.nodes, 3), max(1, b.nodes-1)
 	lines = append(lines,

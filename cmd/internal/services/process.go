@@ -27,7 +27,8 @@ type service struct {
 	name    string
 	dir     string
 	address string
-	cluster bool // a part of the Kafka cluster
+	also    []string // further addresses, with what they are for
+	cluster bool     // a part of the Kafka cluster
 
 	install func(state string) error        // gets the programs
 	prepare func() (*exec.Cmd, error)       // writes what is missing in dir, and says how to start
@@ -35,13 +36,17 @@ type service struct {
 	calm    syscall.Signal                  // asks the server to end in order; SIGTERM when 0
 }
 
-// line is what is printed about a service.
+// line is what is printed about a service: a line, and one for each further address.
 func (s *service) line() string {
 	state := "not running"
 	if pid := s.pid(); pid != 0 {
 		state = "pid " + strconv.Itoa(pid)
 	}
-	return fmt.Sprintf("%-10s %-42s %s", s.name, s.address, state)
+	line := fmt.Sprintf("%-10s %-42s %s", s.name, s.address, state)
+	for _, a := range s.also {
+		line += fmt.Sprintf("\n%-10s %s", "", a)
+	}
+	return line
 }
 
 func (s *service) file(name string) string { return filepath.Join(s.dir, name) }

@@ -27,7 +27,8 @@ func known(state string) []*service {
 
 // mosquitto returns the MQTT broker: one listener for everyone, a second with a password.
 func mosquitto(state string) *service {
-	s := &service{name: "mosquitto", dir: filepath.Join(state, "mosquitto"), address: services.MQTTAddress}
+	s := &service{name: "mosquitto", dir: filepath.Join(state, "mosquitto"), address: services.MQTTAddress,
+		also: []string{services.MQTTPasswordAddress + " (with a password)"}}
 	s.install = func(string) error { return program(onPath("mosquitto"), "mosquitto", "mosquitto") }
 	s.ready = func(ctx context.Context) error {
 		return errors.Join(connects(ctx, services.MQTTAddress), connects(ctx, services.MQTTPasswordAddress))
