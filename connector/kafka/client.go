@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,12 +26,21 @@ import (
 var javaConfig = []string{"consumer_config", "producer_config_updates"}
 
 // connectionIgnored are keys of the Java client about connections that have a good value here.
-var connectionIgnored = regexp.MustCompile(`^(socket\.|reconnect\.|retry\.|connections\.|metadata\.|ssl\.endpoint\.identification\.algorithm$|ssl\.enabled\.protocols$|ssl\.protocol$)`)
+var connectionIgnored = regexp.MustCompile(`^(socket\.|reconnect\.|retry\.|connections\.|metadata\.|ssl\.enabled\.protocols$|ssl\.protocol$)`)
+
+// connectionRefused are keys of the Java client about connections that cannot be heeded, with what to do instead.
+var connectionRefused = map[string]string{
+	"ssl.truststore.password": "PEM files have no password: convert the store (keytool -exportcert -rfc), and leave the key out.",
+	"ssl.keystore.password":   "PEM files have no password: convert the store (openssl pkcs12 -nodes), and leave the key out.",
+	"ssl.key.password":        "Keys are read that are not encrypted: decrypt it (openssl pkey), and leave the key out.",
+}
 
 // connection is what the Java client's keys say about the connection.
 type connection struct {
 	protocol, mechanism, jaas string
 	ca, certificate, key      string // PEM, or the name of a PEM file
+	store                     string // the same, of a certificate and its key together
+	identification            string // how the name of a broker is compared with its certificate; "": it is not
 	clientID                  string
 }
 
@@ -51,7 +61,7 @@ func newClientOptions(config map[string]any) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(seeds...)}
 	for _, owner := range javaConfig {
 		settings, _ := config[owner].(map[string]any)
-		c := connection{protocol: "PLAINTEXT", clientID: "leat"}
+		c := connection{protocol: "PLAINTEXT", identification: "https", clientID: "leat"}
 		for _, key := range slices.Sorted(maps.Keys(settings)) {
 			if !isConnectionKey(key) || connectionIgnored.MatchString(key) {
 				continue
@@ -70,10 +80,14 @@ func newClientOptions(config map[string]any) ([]kgo.Opt, error) {
 func (c *connection) set(key, value string) *catalog.Problem {
 	to := map[string]*string{"security.protocol": &c.protocol, "sasl.mechanism": &c.mechanism, "sasl.jaas.config": &c.jaas, "ssl.ca.location": &c.ca,
 		"ssl.truststore.location": &c.ca, "ssl.truststore.certificates": &c.ca, "ssl.certificate.location": &c.certificate, "ssl.keystore.certificate.chain": &c.certificate,
-		"ssl.key.location": &c.key, "ssl.keystore.key": &c.key, "client.id": &c.clientID}
+		"ssl.key.location": &c.key, "ssl.keystore.key": &c.key, "ssl.keystore.location": &c.store,
+		"ssl.endpoint.identification.algorithm": &c.identification, "client.id": &c.clientID}
 	if p := to[key]; p != nil {
 		*p = value
 		return nil
+	}
+	if hint := connectionRefused[key]; hint != "" {
+		return &catalog.Problem{Code: diag.Unsupported, Text: key + " is not taken here", Hint: hint}
 	}
 	switch key {
 	case "ssl.truststore.type", "ssl.keystore.type":
@@ -97,7 +111,7 @@ func (c *connection) options(owner string) (opts []kgo.Opt, err error) {
 	if security[0] {
 		t, err := c.tls()
 		if err != nil {
-			return nil, problem("Give PEM, or the name of a PEM file.", "%v", err)
+			return nil, problem("Give PEM, or the name of a PEM file. Other stores can be converted: keytool -exportcert -rfc, openssl pkcs12 -nodes.", "%v", err)
 		}
 		opts = append(opts, kgo.DialTLSConfig(t))
 	}
@@ -130,44 +144,69 @@ func (c *connection) login() (user, password string, ok bool) {
 	for _, m := range jaasOption.FindAllStringSubmatch(c.jaas, -1) {
 		found[m[1]] = strings.NewReplacer(`\"`, `"`, `\'`, `'`, `\\`, `\`).Replace(m[2] + m[3])
 	}
-	return found["username"], found["password"], found["username"] != ""
+	return found["username"], found["password"], found["username"] != "" && found["password"] != ""
 }
 
 func (c *connection) tls() (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.ca != "" {
-		pem, err := pemOf(c.ca)
+		pem, err := pemOf("of the brokers' authority (ssl.truststore.location)", c.ca)
 		if err != nil {
 			return nil, err
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("the certificates of the authority hold no PEM certificate")
+			return nil, errors.New("the file of the brokers' authority (ssl.truststore.location) holds no PEM certificate")
 		}
 	}
-	if c.certificate == "" {
+	if c.identification == "" {
+		anyName(t)
+	}
+	certificate, key := cmp.Or(c.certificate, c.store), cmp.Or(c.key, c.store)
+	if certificate == "" {
 		return t, nil
 	}
-	certificate, err := pemOf(c.certificate)
+	chain, err := pemOf("of the client's certificate (ssl.keystore.location)", certificate)
 	if err != nil {
 		return nil, err
 	}
-	key, err := pemOf(c.key)
+	secret, err := pemOf("of the client's key (ssl.keystore.location)", key)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := tls.X509KeyPair(certificate, key)
+	pair, err := tls.X509KeyPair(chain, secret)
 	if err != nil {
-		return nil, fmt.Errorf("the client's certificate: %w", err)
+		return nil, fmt.Errorf("the client's certificate and key: %w", err)
 	}
 	t.Certificates = []tls.Certificate{pair}
 	return t, nil
 }
 
-// pemOf is a text that holds PEM, or the content of the file of that name.
-func pemOf(text string) ([]byte, error) {
+// anyName takes every certificate that the authority vouches for, whatever name it has.
+func anyName(t *tls.Config) {
+	t.InsecureSkipVerify = true // what it would do is done here, but for the name
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		between := x509.NewCertPool()
+		for _, c := range s.PeerCertificates[1:] {
+			between.AddCert(c)
+		}
+		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: t.RootCAs, Intermediates: between})
+		return err
+	}
+}
+
+// pemOf is a text that holds PEM, or the content of the file of that name. An error does not have the text, which may be a secret.
+func pemOf(what, text string) ([]byte, error) {
 	if strings.Contains(text, "-----BEGIN") {
 		return []byte(text), nil
 	}
-	return os.ReadFile(text)
+	if text == "" {
+		return nil, fmt.Errorf("there is no file %s", what)
+	}
+	data, err := os.ReadFile(text)
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return nil, fmt.Errorf("the file %s cannot be read: %w", what, path.Err)
+	}
+	return data, err
 }

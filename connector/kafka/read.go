@@ -50,6 +50,9 @@ those of the subject's newest schema, unless "schema" gives others; each value i
 
 **Exactly once**: positions are part of the checkpoint. Transactions that are not committed are not seen (isolation.level: read_committed).
 
+**Logging in**: consumer_config takes the Java client's keys for PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and TLS with PEM files. Brokers that do not let us in end the run; those that
+cannot be reached are asked again.
+
 **Cost**: values are decoded in parallel straight into columns, the needed fields only.
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#readfromkafka",
@@ -90,6 +93,7 @@ pipeline:
 // readSource is ReadFromKafka with its configuration understood.
 type readSource struct {
 	rows    *envelope.Rows
+	brokers string
 	keyed   bool // the metadata key is asked for: tombstones are rows
 	connect []kgo.Opt
 	fetch   []kgo.Opt
@@ -125,6 +129,7 @@ func newReadSource(config map[string]any) (*readSource, error) {
 			s.keyed = s.keyed || what == "key"
 		}
 	}
+	s.brokers, _ = config["bootstrap_servers"].(string)
 	if s.connect, err = newClientOptions(config); err != nil {
 		errs = append(errs, err)
 	}
@@ -298,7 +303,7 @@ func (s *readSource) Ping(ctx context.Context) error {
 	}
 	defer client.Close()
 	_, err = kadm.NewClient(client).BrokerMetadata(ctx)
-	return err
+	return refusal(s.brokers, err)
 }
 
 // Open makes a reader. Nothing is asked of the brokers before the first Next.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -25,12 +24,15 @@ func lasting(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
+	var problem *catalog.Problem
+	if errors.As(err, &problem) || remedy(err) != "" {
+		return true
+	}
 	var of *kerr.Error
 	if errors.As(err, &of) {
 		return !of.Retriable || errors.Is(err, kerr.UnknownTopicOrPartition)
 	}
-	var problem *catalog.Problem
-	return errors.As(err, &problem) || strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "x509: ")
+	return false
 }
 
 // fetchError says what a fetch met.
@@ -52,6 +54,7 @@ func (r *reader) fetchError(ctx context.Context, topic string, number int32, err
 
 // explain gives an error a remedy.
 func (r *reader) explain(err error) error {
+	err = refusal(r.source.brokers, err)
 	var problem *catalog.Problem
 	if errors.As(err, &problem) {
 		return err
@@ -60,8 +63,6 @@ func (r *reader) explain(err error) error {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		hint = "Create the topic, or correct its name."
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		hint = "Check the name and the password in sasl.jaas.config, and sasl.mechanism."
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
 		hint = "Let this user read the topic and its group."
 	}

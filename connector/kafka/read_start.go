@@ -49,9 +49,8 @@ func (r *reader) start(ctx context.Context) error {
 		return err
 	}
 	background, stop := context.WithCancel(context.Background())
-	r.stop = stop
+	r.stop, r.started = stop, true
 	r.wait.Go(func() { r.refresh(background) })
-	r.started = true
 	return nil
 }
 
@@ -96,10 +95,16 @@ func (r *reader) discover(ctx context.Context, first bool) error {
 func (r *reader) patient(ctx context.Context, f func() error) error {
 	call := retry.Caller{Policy: retry.Policy{First: 100 * time.Millisecond, Most: 5 * time.Second}}
 	var last error
+	var closed closings
 	err := call.Do(ctx, func(context.Context) error {
 		err := f()
 		if err != nil && lasting(err) {
 			return retry.Permanent(r.explain(err))
+		}
+		if !r.started {
+			if err := closed.count(r.source.brokers, err); err != nil {
+				return retry.Permanent(err)
+			}
 		}
 		if ctx.Err() == nil {
 			last = err

@@ -37,8 +37,9 @@ died in the moment between the checkpoint and the commit.
 
 With exactly_once: false, and in bounded runs, rows are visible at once. What a crash interrupts comes again: at least once.
 
-**Errors**: what may pass (a broker that is down, a partition without a leader) is tried again for ever, unless retry, retries or delivery.timeout.ms say otherwise. A topic that is not
-there and that brokers do not create, and a record larger than max.request.size or the topic's max.message.bytes, end the run.
+**Errors**: what may pass (a broker that is down, a partition without a leader) is tried again for ever, unless retry, retries or delivery.timeout.ms say otherwise. A row that
+cannot be a record of the topic (larger than max.request.size or the topic's max.message.bytes, a value that the schema does not hold, a null where it has to
+have a key or partition) goes to the error output. A topic that is not there and that brokers do not create ends the run.
 
 **Cost**: rows are sent at once, and gathered to batches while the brokers are busy. Up to buffer.memory (32 MiB) waits; then the pipeline does.`,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#writetokafka",
@@ -69,8 +70,9 @@ pipeline:
         format: JSON
         key: device
 `,
-	Open:  func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) { return newSink(config, env) },
-	Check: checkSink,
+	Refuses: true,
+	Open:    func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) { return newSink(config, env) },
+	Check:   checkSink,
 })
 
 // retryField is the key "retry". There is no breaker: the client leaves brokers alone that are down.
@@ -122,6 +124,7 @@ func newSink(config map[string]any, env *catalog.SinkEnv) (*sink, error) {
 	}
 	connect, err := newClientOptions(config)
 	s.connect = connect
+	s.brokers, _ = config["bootstrap_servers"].(string)
 	errs = append(errs, err)
 	format, err := message.Open(config)
 	errs = append(errs, err)
@@ -192,7 +195,7 @@ func (s *sink) Ping(ctx context.Context) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return nil // it may be created by the first row; Open says so where not
 	}
-	return explain(s.settings.topic, err)
+	return explain(s.settings.topic, refusal(s.settings.brokers, err))
 }
 
 // Open finds the topic, and begins writing.

@@ -87,6 +87,7 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 		e.cols = append(e.cols, b.Cols[i])
 	}
 	e.view.Cols = e.cols
+	var refused catalog.Refused
 	for k := range b.Len() {
 		i := k
 		if b.Sel != nil {
@@ -95,8 +96,11 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 		if e.slab == nil {
 			e.slab = e.to.slab()
 		}
+		data, heads := len(e.slab.data), len(e.slab.heads)
 		if err := e.add(b, i); err != nil {
-			return fmt.Errorf("topic %q: %s%w", e.topic, where(b, i), err)
+			e.slab.data, e.slab.heads = e.slab.data[:data], e.slab.heads[:heads]
+			refused = append(refused, catalog.Refusal{Row: int32(i), Err: fmt.Errorf("topic %q: %w", e.topic, err)})
+			continue
 		}
 		if e.slab.full() {
 			if err := e.Flush(ctx); err != nil {
@@ -104,14 +108,10 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 			}
 		}
 	}
-	return e.Flush(ctx)
-}
-
-func where(b *column.Batch, i int) string {
-	if at := b.Where(i); at != "" {
-		return "the row of " + at + ": "
+	if err := e.Flush(ctx); err != nil || len(refused) == 0 {
+		return err
 	}
-	return ""
+	return refused
 }
 
 // Flush sends what is there.

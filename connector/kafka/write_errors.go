@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,20 +38,15 @@ func mayPass(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, errNoPartition) {
 		return false
 	}
+	var no *refused
+	if remedy(err) != "" || errors.As(err, &no) {
+		return false
+	}
 	var answer *kerr.Error
 	if errors.As(err, &answer) {
 		return answer.Retriable || errors.Is(err, kerr.ConcurrentTransactions) || errors.Is(err, kerr.UnknownServerError)
 	}
-	var (
-		unknown x509.UnknownAuthorityError
-		name    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		verify  *tls.CertificateVerificationError
-		alert   tls.AlertError
-		plain   tls.RecordHeaderError
-	)
-	return !errors.As(err, &unknown) && !errors.As(err, &name) && !errors.As(err, &invalid) && !errors.As(err, &verify) && !errors.As(err, &alert) &&
-		!errors.As(err, &plain)
+	return true
 }
 
 // explainRecord says which record could not be written, and what to do about it.
@@ -79,6 +72,8 @@ func describeKey(key []byte) string {
 func explain(topic string, err error) error {
 	var hint string
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		hint = fmt.Sprintf("the topic %q is not there: create it, or let the brokers create topics (auto.create.topics.enable)", topic)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
@@ -93,12 +88,13 @@ func explain(topic string, err error) error {
 		hint = "the brokers allow less than this transaction.timeout.ms: see their transaction.max.timeout.ms"
 	case errors.Is(err, kerr.MessageTooLarge):
 		hint = "the brokers refuse so large a batch: raise max.message.bytes of the topic, or lower max.request.size in producer_config_updates"
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		hint = "the brokers refuse the user name or password"
 	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
 		hint = "the brokers did not take it in the time or the attempts that the configuration allows"
 	default:
-		return err
+		var already *refused
+		if hint = remedy(err); hint == "" || errors.As(err, &already) {
+			return err
+		}
 	}
 	return fmt.Errorf("%s (%w)", hint, err)
 }

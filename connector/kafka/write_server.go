@@ -16,8 +16,9 @@ import (
 
 // server asks the brokers what a producer cannot ask. It tries again what may pass, for ever: the context ends that.
 type server struct {
-	client *kgo.Client
-	call   retry.Caller
+	brokers string
+	client  *kgo.Client
+	call    retry.Caller
 }
 
 // newServer returns a server that has not been connected to.
@@ -31,7 +32,7 @@ func newServer(s *writeSettings) (*server, error) {
 	if s.retry != nil {
 		policy.Most = s.retry.Most
 	}
-	return &server{client: client, call: retry.Caller{Policy: policy}}, nil
+	return &server{brokers: s.brokers, client: client, call: retry.Caller{Policy: policy}}, nil
 }
 
 // do calls f until it works, or fails for good.
@@ -41,7 +42,7 @@ func (s *server) do(ctx context.Context, f func(context.Context) error) error {
 		if mayPass(err) {
 			return err
 		}
-		return retry.Permanent(err)
+		return retry.Permanent(refusal(s.brokers, err))
 	})
 }
 
@@ -63,13 +64,16 @@ const topicTries = 10
 
 // findTopic waits until the topic is there. One that is not, and that the brokers do not create, is an error.
 func (s *server) findTopic(ctx context.Context, topic string) error {
-	tries := 0
+	tries, closed := 0, closings(0)
 	err := s.do(ctx, func(ctx context.Context) error {
 		err := s.topicOnce(ctx, topic, true)
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			if tries++; tries >= topicTries {
 				return retry.Permanent(err)
 			}
+		}
+		if err := closed.count(s.brokers, err); err != nil {
+			return err
 		}
 		return err
 	})

@@ -27,6 +27,7 @@ const (
 
 // writeSettings are what WriteToKafka was told, understood.
 type writeSettings struct {
+	brokers string
 	connect []kgo.Opt     // where the brokers are, and how they let us in
 	produce []kgo.Opt     // how to write
 	retry   *retry.Policy // nil: as the client does

@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,8 +70,7 @@ func (r *registry) latest(ctx context.Context, subject string) (*avro.Records, e
 		return lasting(err)
 	})
 	if err != nil {
-		return nil, &catalog.Problem{Key: registryKey, Code: diag.NoServer, Text: fmt.Sprintf("the schema registry gives no schema for subject %q: %v", subject, err),
-			Hint: `Name the subject in "confluent_schema_registry_subject", or give the Avro schema in "schema".`}
+		return nil, &catalog.Problem{Key: registryKey, Code: diag.NoServer, Text: fmt.Sprintf("the schema registry gives no schema for subject %q: %v", subject, err), Hint: remedy(err)}
 	}
 	records, err := parseRegistered(schema.Schema)
 	if err != nil {
@@ -109,6 +109,19 @@ func (r *registry) byID(ctx context.Context, id int) (records *avro.Records, fau
 	return f.records, f.fault, nil
 }
 
+// remedy says what to do when the registry gives no schema.
+func remedy(err error) string {
+	var answer *sr.ResponseError
+	var verify *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &verify):
+		return "Let this machine trust the authority of the registry's certificate: by the system's store, or by the variable SSL_CERT_FILE."
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return "Write the user and the password into the address: https://${env:USER}:${env:PASSWORD}@registry:8081."
+	}
+	return `Name the subject in "confluent_schema_registry_subject", or give the Avro schema in "schema".`
+}
+
 func parseRegistered(s sr.Schema) (*avro.Records, error) {
 	switch {
 	case s.Type != sr.TypeAvro:
@@ -122,6 +135,10 @@ func parseRegistered(s sr.Schema) (*avro.Records, error) {
 // lasting marks errors that asking again does not help.
 func lasting(err error) error {
 	var answer *sr.ResponseError
+	var verify *tls.CertificateVerificationError
+	if errors.As(err, &verify) {
+		return retry.Permanent(err)
+	}
 	if errors.As(err, &answer) && answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusRequestTimeout {
 		return retry.Permanent(err)
 	}

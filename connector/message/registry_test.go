@@ -2,9 +2,16 @@ package message
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +31,9 @@ type registryStandIn struct {
 	down  atomic.Int64 // so many requests are refused
 }
 
-func newRegistryStandIn(t *testing.T) *registryStandIn {
+func newRegistryStandIn(t *testing.T) *registryStandIn { return startRegistry(t, httptest.NewServer) }
+
+func startRegistry(t *testing.T, start func(http.Handler) *httptest.Server) *registryStandIn {
 	s := &registryStandIn{}
 	schemas := map[string]string{"1": oldReading, "2": newReading, "3": "{"}
 	answer := func(w http.ResponseWriter, v any) {
@@ -51,7 +60,7 @@ func newRegistryStandIn(t *testing.T) *registryStandIn {
 		}
 		missing(w, 40401)
 	})
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "leat" || password != "s3cret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -106,6 +115,48 @@ func TestRegistryProblems(t *testing.T) {
 		if !errors.As(err, &p) || !strings.Contains(p.Text, c.text) || strings.Contains(err.Error(), "wr0ng") || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", c.user, err)
 		}
+	}
+}
+
+// TestRegistryOverTLS has a registry whose authority only those know whom SSL_CERT_FILE tells. Go reads that once, so it takes a process of its own.
+func TestRegistryOverTLS(t *testing.T) {
+	const told = "LEAT_TEST_REGISTRY"
+	if address := os.Getenv(told); address != "" {
+		f := open(t, map[string]any{"format": "AVRO", "confluent_schema_registry_url": address})
+		if err := f.Bind(t.Context(), "readings"); err != nil {
+			t.Fatal(err)
+		}
+		rows, faults := decode(t, f.NewDecoder(f.Schema()), framed(1, "\x02a"))
+		same(t, "rows", rows, []string{"0: None a"})
+		same(t, "faults", faults, nil)
+		return
+	}
+	s := startRegistry(t, func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		return s
+	})
+	f := open(t, map[string]any{"format": "AVRO", "confluent_schema_registry_url": s.address("leat:s3cret")})
+	err := f.Bind(t.Context(), "readings")
+	var p *catalog.Problem
+	if !errors.As(err, &p) || !strings.Contains(p.Hint, "SSL_CERT_FILE") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	if _, _, err := f.registry.byID(t.Context(), 1); err == nil { // it ends, too
+		t.Error("an unknown authority: no error")
+	}
+	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
+		t.Skip("the variable is not for this system")
+	}
+	file := filepath.Join(t.TempDir(), "authority.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRegistryOverTLS$", "-test.count=1")
+	cmd.Env = append(os.Environ(), told+"="+s.address("leat:s3cret"), "SSL_CERT_FILE="+file)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("with SSL_CERT_FILE: %v\n%s", err, out)
 	}
 }
 
