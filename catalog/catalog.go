@@ -235,7 +235,7 @@ type Verifier interface {
 	Verify(ctx context.Context) error
 }
 
-// Encoder writes batches on behalf of one worker.
+// Encoder writes batches on behalf of one worker. The error of Write is Refused where all rows but those were taken.
 type Encoder interface {
 	Write(ctx context.Context, b *column.Batch) error
 	// Flush hands everything on to the writer.
@@ -266,6 +266,8 @@ type Connector struct {
 type SinkEnv struct {
 	Log  func(level, text string) // for LogForTesting
 	Name string                   // of the transform
+	// Refusals says that rows which are refused for good go to an error output: see Refuser.
+	Refusals bool
 	// Of a stream:
 	Stream bool
 	Job    string // names the pipeline: transactions and the like derive from it

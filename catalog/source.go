@@ -47,6 +47,8 @@ type SinkSpec struct {
 	Open func(config map[string]any, env *SinkEnv) (Sink, error)
 	// Check reports what is wrong with rows of that schema, or nil. It may be nil.
 	Check func(config map[string]any, schema column.Schema) error
+	// Refuses says that rows can be refused one by one (see Refused, Refuser): the transform takes error_handling.
+	Refuses bool
 }
 
 // AddSource registers a reading connector. It panics as AddTransform does.
@@ -69,8 +71,8 @@ func AddSink(spec SinkSpec) *Transform {
 	AddConnector(Connector{Name: spec.Name, Sink: spec.Open})
 	return AddTransform(Transform{
 		Name: spec.Name, Summary: spec.Summary, Doc: spec.Doc, Source: spec.Source, Example: spec.Example,
-		Fields: spec.Fields,
-		Lower:  func(l *Lowering) Outputs { return lowerSink(l, spec) },
+		Fields: spec.Fields, Errors: spec.Refuses,
+		Lower: func(l *Lowering) Outputs { return lowerSink(l, spec) },
 	})
 }
 
@@ -173,8 +175,12 @@ func lowerSink(l *Lowering, spec SinkSpec) Outputs {
 	for i := range l.In {
 		refs[i] = l.In[i].Ref
 	}
-	l.Builder.Sink(spec.Name, config, refs...)
-	return Outputs{}
+	if !spec.Refuses || len(refs) == 0 {
+		l.Builder.Sink(spec.Name, config, refs...)
+		return Outputs{}
+	}
+	errors, _ := l.Builder.RefusingSink(spec.Name, config, refs...).Errors()
+	return Outputs{Errors: []plan.Ref{errors}}
 }
 
 // streams reports whether the pipeline runs as a stream, as far as can be seen from what the transform reads.

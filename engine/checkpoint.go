@@ -121,20 +121,21 @@ func (s *stream) take(ctx context.Context) (*pending, error) {
 	return p, nil
 }
 
-// prepareSinks ends the epoch in every sink.
+// prepareSinks ends the epoch in every sink, in the order of the plan: what one refuses goes to others in the same epoch.
 func (s *stream) prepareSinks(ctx context.Context, c *state.Checkpoint) error {
 	for _, n := range s.nodes {
-		switch w := n.writer.(type) {
-		case catalog.Transactional:
+		if n.writer == nil {
+			continue
+		}
+		if _, err := s.settleSink(ctx, n); err != nil {
+			return err
+		}
+		if w, ok := n.writer.(catalog.Transactional); ok {
 			staged, err := w.Prepare(ctx, c.Epoch)
 			if err != nil {
 				return n.failure(err)
 			}
 			c.Sinks = append(c.Sinks, state.Sink{Name: n.Name, Staged: staged})
-		case catalog.Syncer:
-			if err := w.Sync(ctx); err != nil {
-				return n.failure(err)
-			}
 		}
 	}
 	return nil

@@ -154,13 +154,29 @@ func (r *run) run(ctx context.Context) (err error) {
 		if err := r.drive(ctx, r.nodes[id]); err != nil {
 			return err
 		}
+		if _, ok := r.nodes[id].writer.(catalog.Refuser); ok { // before what its errors go to
+			if err := r.flush(ctx); err != nil {
+				return err
+			}
+			if _, err := r.settleSink(ctx, r.nodes[id]); err != nil {
+				return err
+			}
+		}
 	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	return r.commit(ctx)
+}
+
+// flush hands on what the encoders hold. The workers stand still.
+func (r *run) flush(ctx context.Context) error {
 	for _, w := range r.workers {
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
 	}
-	return r.commit(ctx)
+	return nil
 }
 
 // open binds every node to its connectors and makes the workers.

@@ -107,7 +107,23 @@ func (s *stream) resume(ctx context.Context) error {
 			}
 		}
 	}
+	s.resumeMarks()
 	return nil
+}
+
+// resumeMarks lets the watermarks of sources and trackers that the checkpoint had reach the nodes after them.
+func (s *stream) resumeMarks() {
+	for _, n := range s.nodes {
+		in := endMark
+		for _, ref := range n.In {
+			in = min(in, s.nodes[ref.Node].mark)
+		}
+		if len(n.In) > 0 && n.tracker == nil {
+			n.inMark = max(n.inMark, in)
+			n.mark = max(n.mark, in)
+		}
+		n.shown.Store(n.mark)
+	}
 }
 
 // restore puts a part of a checkpoint in place.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -169,26 +168,6 @@ func (s *routeStep) port(by *column.Vector, i int) (int, error) {
 	}
 	return 0, &expr.Exception{Class: "ValueError", Msg: fmt.Sprintf("Unexpected output name %s from Partition, and there is no unknown_output",
 		expr.Repr(by.Value(i)))}
-}
-
-// sinkStep encodes rows for the sink's writer.
-type sinkStep struct {
-	base
-	encoder catalog.Encoder
-}
-
-func (s *sinkStep) push(ctx context.Context, b *column.Batch, _ int) error {
-	s.n.counters.rows.Add(int64(b.Len()))
-	if s.w.run.stream != nil && s.in.Window.Kind != plan.Global {
-		b = perWindow(s.in.Window, b) // sinks name files by window
-	}
-	if err := s.encoder.Write(ctx, b); err != nil {
-		return s.n.failure(err)
-	}
-	if !s.w.read.IsZero() {
-		s.w.run.stream.figures.latency.add(time.Since(s.w.read), int64(b.Len()))
-	}
-	return nil
 }
 
 // aggregateStep adds rows to the worker's table, and spills tables that have grown past their share of memory.

@@ -117,7 +117,8 @@ func newStream(r *run) *stream {
 
 // sinkEnv is what a sink may use.
 func (r *run) sinkEnv(n *node) *catalog.SinkEnv {
-	env := &catalog.SinkEnv{Log: r.opts.Log, Name: n.Name}
+	_, refusals := n.errorsConsumed()
+	env := &catalog.SinkEnv{Log: r.opts.Log, Name: n.Name, Refusals: refusals}
 	if r.stream != nil {
 		env.Stream, env.Job = true, r.stream.opts.Job
 		env.Dir = r.stream.dirOf("sinks", n)
@@ -402,26 +403,37 @@ func (s *stream) last(ctx context.Context, drain bool) error {
 	if err := s.awaitPending(ctx); err != nil {
 		return err
 	}
-	if err := s.advance(ctx, drain); err != nil {
-		return err
+	for again := true; again; { // while sinks refuse rows: these may go to windows that close, and their checkpoint may be refused in part
+		var err error
+		if again, err = s.lastCheckpoint(ctx, drain); err != nil {
+			return err
+		}
 	}
-	if err := s.flushAll(ctx); err != nil {
-		return err
+	return s.finishSinks(ctx, drain)
+}
+
+// lastCheckpoint makes a checkpoint of all that is there. again says that there is more since.
+func (s *stream) lastCheckpoint(ctx context.Context, drain bool) (again bool, err error) {
+	if err := s.advance(ctx, drain); err != nil {
+		return false, err
+	}
+	if err := s.flush(ctx); err != nil {
+		return false, err
+	}
+	if again, err := s.settleSinks(ctx); again || err != nil {
+		return again, err
 	}
 	for _, n := range s.nodes {
 		if v, ok := n.writer.(catalog.Verifier); ok && drain {
 			if err := v.Verify(ctx); err != nil {
-				return n.failure(err)
+				return false, n.failure(err)
 			}
 		}
 	}
-	if err := s.finalCheckpoint(ctx); err != nil {
-		return err
+	if err := s.finalCheckpoint(ctx); err != nil || !drain {
+		return false, err // what a commit refuses is for the next run
 	}
-	if !drain {
-		return s.finishSinks(ctx, false)
-	}
-	return s.finishSinks(ctx, true)
+	return s.settleSinks(ctx)
 }
 
 // finishSinks commits what is final. A stream that was stopped goes on later: only sinks without epochs are final then, as far as they are.

@@ -175,7 +175,10 @@ type ledgerWriter struct {
 }
 
 func (w *ledgerWriter) NewEncoder() catalog.Encoder { return w }
-func (w *ledgerWriter) Commit(context.Context) (catalog.Written, error) {
+func (w *ledgerWriter) Commit(context.Context) (catalog.Written, error) { // bounded input has no epochs
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rows, w.open = append(w.rows, w.open...), nil
 	return catalog.Written{}, nil
 }
 func (w *ledgerWriter) Abort() error                { return nil }
@@ -249,7 +252,11 @@ func events(parts, n int, disorder int64, seed uint64) [][]event {
 	return out
 }
 
-func eventField(name string) *expr.Expr { return expr.FieldRef(eventSchema[eventSchema.Index(name)]) }
+func eventField(name string) *expr.Expr { return fieldOf(eventSchema, name) }
+
+func fieldOf(schema column.Schema, name string) *expr.Expr {
+	return expr.FieldRef(schema[schema.Index(name)])
+}
 
 // windowed is a plan that reads the topic, counts by key and window, and writes to the ledger; rows that come too late go to another.
 func windowed(t *topic, w plan.Windowing, mark *plan.Watermark, to, late *ledger) *plan.Plan {

@@ -36,7 +36,7 @@ func (s *stream) turnIfDue(ctx context.Context) (wait time.Duration, err error) 
 	if err := s.advance(ctx, false); err != nil {
 		return 0, err
 	}
-	if err := s.flushAll(ctx); err != nil {
+	if err := s.flush(ctx); err != nil {
 		return 0, err
 	}
 	if take {
@@ -182,16 +182,6 @@ func (s *stream) advance(ctx context.Context, end bool) error {
 			if err := n.threshold.passed(in); err != nil {
 				return &diag.Failure{Code: diag.OverThreshold, Place: n.Place, Transform: n.Name, Err: err}
 			}
-		}
-	}
-	return nil
-}
-
-// flushAll hands on what the encoders hold. The workers stand still.
-func (s *stream) flushAll(ctx context.Context) error {
-	for _, w := range s.workers {
-		if err := w.flush(ctx); err != nil {
-			return err
 		}
 	}
 	return nil

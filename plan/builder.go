@@ -67,6 +67,13 @@ func (b *Builder) Sink(connector string, config map[string]any, in ...Ref) *Node
 	return b.add(&Sink{Connector: connector, Config: config}, in)
 }
 
+// RefusingSink adds a sink that can refuse rows one by one. Its port is that of errors.
+func (b *Builder) RefusingSink(connector string, config map[string]any, in ...Ref) *Node {
+	n := b.Sink(connector, config, in...)
+	n.Out = []Port{b.errorsOf(in[0])}
+	return n
+}
+
 // Map adds a map to the named fields. Each field has its expression's type.
 func (b *Builder) Map(in Ref, fields column.Schema, exprs []*expr.Expr) *Node {
 	context := false
