@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
@@ -226,6 +227,10 @@ func (c *client) refused(method string, answer *http.Response) error {
 	}
 	if len(text) > 0 {
 		err = fmt.Errorf("%w: %q", err, text)
+	}
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		err = refusal.Bad(err) // of what was sent; others, such as a wrong token, are of all requests
 	}
 	if !mayPass(answer.StatusCode) {
 		return retry.Permanent(err)

@@ -5,12 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/connector/refusal"
 )
 
 // bodyBytes is how large a request grows before it is sent, however few its rows are.
@@ -44,22 +44,21 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 	if e.err != nil {
 		return e.err
 	}
-	var err error
-	b.Each(func(i int) {
-		if err == nil {
-			err = e.row(ctx, b, i)
+	copied := e.sender.sink.refused.Copy(b)
+	err := refusal.Each(b, func(k, i int) error { return e.row(ctx, b, i, refusal.RowOf(copied, k)) })
+	if _, refused := err.(catalog.Refused); e.sender.sink.stream && (err == nil || refused) {
+		if err := e.Flush(ctx); err != nil {
+			return err
 		}
-	})
-	if err == nil && e.sender.sink.stream {
-		err = e.Flush(ctx)
 	}
 	return err
 }
 
 // row adds a row to the request, and sends that when it is full.
-func (e *encoder) row(ctx context.Context, b *column.Batch, i int) error {
+func (e *encoder) row(ctx context.Context, b *column.Batch, i int, row refusal.Row) error {
 	r := &e.next
 	id := e.identity(b, i) // of each row: copies are counted
+	before := len(r.body)
 	if e.array {
 		if r.body = append(r.body, ','); r.rows == 0 {
 			r.body[0] = '['
@@ -68,13 +67,13 @@ func (e *encoder) row(ctx context.Context, b *column.Batch, i int) error {
 	from := len(r.body)
 	body, err := e.format.Append(r.body, b, i)
 	if err != nil {
-		r.body = r.body[:from]
-		if where := b.Where(i); where != "" {
-			return fmt.Errorf("the row from %s: %w", where, err)
-		}
-		return err
+		r.body = r.body[:before]
+		return refusal.Bad(err)
 	}
 	r.body = body
+	if row.Known() {
+		r.parts = append(r.parts, part{row, from, len(body)})
+	}
 	if r.rows++; r.rows == 1 {
 		r.where, r.first = b.Where(i), append([]byte(nil), r.body[from:min(len(r.body), from+2*rowExcerpt)]...)
 		r.key = string(id)
@@ -145,7 +144,12 @@ func (e *encoder) Flush(ctx context.Context) error {
 	if e.array {
 		r.body = append(r.body, ']')
 	}
-	sum := sha256.Sum256(append([]byte(r.key), r.body...))
-	r.key = hex.EncodeToString(sum[:16])
+	r.key = keyOf(r.key, r.body)
 	return e.sender.send(ctx, &r)
+}
+
+// keyOf is the Idempotency-Key of a request.
+func keyOf(name string, body []byte) string {
+	sum := sha256.Sum256(append([]byte(name), body...))
+	return hex.EncodeToString(sum[:16])
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 )
 
@@ -42,6 +44,7 @@ var (
 	_ catalog.Writer  = (*sender)(nil)
 	_ catalog.Syncer  = (*sender)(nil)
 	_ catalog.Metered = (*sender)(nil)
+	_ catalog.Refuser = (*sender)(nil)
 )
 
 func newSender(s *httpSink, c *client, schema column.Schema) *sender {
@@ -60,6 +63,43 @@ type request struct {
 	key   string // the Idempotency-Key
 	where string // the first row came from; "" not known
 	first []byte // the first row
+	parts []part // one for each row, where refused rows are asked for
+}
+
+// part is where a row lies in a body.
+type part struct {
+	row      refusal.Row
+	from, to int
+}
+
+// split returns the two halves of a request, of which one row spoils only one.
+func (r *request) split(array bool) [2]*request {
+	var out [2]*request
+	middle := len(r.parts) / 2
+	for k, parts := range [2][]part{r.parts[:middle], r.parts[middle:]} {
+		first := parts[0]
+		half := &request{rows: len(parts), first: r.body[first.from:min(first.to, first.from+2*rowExcerpt)]}
+		for i, p := range parts {
+			switch {
+			case array && i == 0:
+				half.body = append(half.body, '[')
+			case array:
+				half.body = append(half.body, ',')
+			}
+			from := len(half.body)
+			half.body = append(half.body, r.body[p.from:p.to]...)
+			half.parts = append(half.parts, part{p.row, from, len(half.body)})
+			if !array {
+				half.body = append(half.body, '\n')
+			}
+		}
+		if array {
+			half.body = append(half.body, ']')
+		}
+		half.key = keyOf(r.key, half.body)
+		out[k] = half
+	}
+	return out
 }
 
 // send begins to send a request, once there is a slot. An error may be that of an earlier one.
@@ -83,8 +123,33 @@ func (w *sender) send(ctx context.Context, r *request) error {
 	return nil
 }
 
-// deliver sends a request until it is there.
+// deliver sends a request until it is there. Rows that the server refuses for good go to the error output, if there is one; of a request of several they are
+// found by halves.
 func (w *sender) deliver(r *request) error {
+	err := w.try(r)
+	var exhausted *retry.Exhausted
+	switch {
+	case err == nil || len(r.parts) == 0:
+		return err
+	case errors.As(err, &exhausted):
+	case !refusal.IsBad(err):
+		return err
+	case len(r.parts) > 1:
+		for _, half := range r.split(w.sink.format == formatJSON) {
+			if err := w.deliver(half); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, p := range r.parts {
+		w.sink.refused.Add(p.row, err)
+	}
+	return nil
+}
+
+// try sends a request until there is an answer that counts.
+func (w *sender) try(r *request) error {
 	header := w.client.header.Clone()
 	header.Set("Idempotency-Key", r.key)
 	err := w.caller.Do(w.ctx, func(ctx context.Context) error {
@@ -102,6 +167,9 @@ func (w *sender) deliver(r *request) error {
 		_, _ = io.CopyN(io.Discard, answer.Body, 64<<10) // so that the connection can be used again
 		return nil
 	})
+	if err != nil && len(r.parts) > 0 {
+		return err // the error output shows the rows
+	}
 	if err != nil {
 		return r.explain(err)
 	}
@@ -164,6 +232,9 @@ func (w *sender) Sync(ctx context.Context) error {
 	}
 	return w.failure()
 }
+
+// Refusals returns the rows that the server does not take.
+func (w *sender) Refusals() ([]catalog.RefusedRows, error) { return w.sink.refused.Refusals() }
 
 // Commit waits for the last answers.
 func (w *sender) Commit(ctx context.Context) (catalog.Written, error) {

@@ -141,18 +141,18 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) (status int, tex
 	defer held.release()
 	body, err := s.read(ctx, w, r, held)
 	if err != nil {
-		return refusal(err)
+		return unread(err)
 	}
 	messages, err := s.messages(r, body)
 	if err != nil {
-		return refusal(err)
+		return unread(err)
 	}
 	wait, cancelWait := context.WithTimeout(context.WithoutCancel(r.Context()), s.limits.wait)
 	defer cancelWait()
 	made := &share{of: s.parsed}
 	defer made.release()
 	if err := made.take(wait, messageMemory*int64(len(messages))); err != nil {
-		return refusal(err)
+		return unread(err)
 	}
 	known, err := s.inbox.put(wait, messages)
 	if err != nil {
@@ -173,8 +173,8 @@ func (s *server) lets(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }
 
-// refusal is the answer to a request that could not be read.
-func refusal(err error) (status int, text string) {
+// unread is the answer to a request that could not be read.
+func unread(err error) (status int, text string) {
 	switch {
 	case errors.Is(err, errTooLarge), errors.Is(err, errManyMessages):
 		return http.StatusRequestEntityTooLarge, err.Error()

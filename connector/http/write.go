@@ -10,6 +10,7 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
@@ -39,8 +40,9 @@ STRING the one field of a row. In a stream a request does not wait for more rows
 **Order**: none is promised; with max_in_flight: 1 requests are sent one after another.
 
 **Errors**: 408, 425, 429 (Retry-After counts), 5xx, and a server that cannot be reached are tried again with growing, jittered pauses, for ever or as
-"retry" says. After "failures" in a row the server counts as down, and is left alone for the pause of "breaker". Another answer than 2xx ends the run, with
-the row and the first bytes of the answer. Redirects are not followed.
+"retry" says. After "failures" in a row the server counts as down, and is left alone for the pause of "breaker". Rows that are answered 400, 409, 413 or 422, or
+that were tried as often as "retry" allows, go to the error output; of a request of several rows those are found by sending halves of it. Another answer than
+2xx, and any where there is no error output, ends the run, with the row and the first bytes of the answer. Redirects are not followed.
 
 **Guarantee**: at least once. Each request has an Idempotency-Key, which is the same when it is tried again, and, of rows as they came from a source with
 batch_rows: 1, in another run: a server that minds it has them once. The rows of a window are named anew in each run.`,
@@ -66,6 +68,7 @@ pipeline:
           Authorization: Bearer ${env:READINGS_TOKEN}
         batch_rows: 100
 `,
+	Refuses: true,
 	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
 		return newHTTPSink(config, env)
 	},
@@ -89,10 +92,11 @@ type httpSink struct {
 	caller      *retry.Caller
 	stream      bool
 	job         string // names the pipeline and the transform
+	refused     *refusal.Box
 }
 
 func newHTTPSink(config map[string]any, env *catalog.SinkEnv) (*httpSink, error) {
-	s := &httpSink{method: http.MethodPost, format: formatJSON, batchRows: 1, maxInFlight: defaultInFlight}
+	s := &httpSink{method: http.MethodPost, format: formatJSON, batchRows: 1, maxInFlight: defaultInFlight, refused: refusal.NewBox(env)}
 	if env != nil {
 		s.stream, s.job = env.Stream, env.Job+"\x00"+env.Name
 	}

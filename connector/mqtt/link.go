@@ -10,6 +10,7 @@ import (
 
 	mqtt3 "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 )
 
@@ -30,6 +31,7 @@ type publication struct {
 	qos     byte
 	retain  bool
 	id      string
+	row     refusal.Row // that it was made of
 }
 
 // link is a connection to a broker. It ends for good when it is lost.

@@ -12,6 +12,7 @@ import (
 	mqtt3 "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 )
 
@@ -98,7 +99,7 @@ func connectError3(err error) error {
 func (l *link3) publish(ctx context.Context, p *publication) error {
 	if err := wait3(ctx, l, l.client.Publish(p.topic, p.qos, p.retain, p.payload)); err != nil {
 		if errors.Is(err, mqtt3.ErrInvalidTopicEmptyString) || errors.Is(err, mqtt3.ErrInvalidTopicMultilevel) {
-			return retry.Permanent(err)
+			return retry.Permanent(refusal.Bad(err))
 		}
 		return fmt.Errorf("topic %q: %w", p.topic, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 )
 
@@ -125,6 +126,10 @@ func (l *link5) publish(ctx context.Context, p *publication) error {
 	answer, err := l.client.Publish(ctx, message)
 	if answer != nil && answer.ReasonCode >= 0x80 {
 		err = fmt.Errorf("it does not take messages of the topic %q: %s", p.topic, reason5(answer.ReasonCode))
+		switch answer.ReasonCode {
+		case 0x87, 0x90, 0x95, 0x99: // of this message: another topic or payload may do
+			err = refusal.Bad(err)
+		}
 		if permanent5(answer.ReasonCode) {
 			return retry.Permanent(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/diag"
 )
 
@@ -22,9 +23,11 @@ var WriteToMqtt = catalog.AddSink(catalog.SinkSpec{
 		"**Delivery**: with `qos` 1 or 2 each row is published at least once: after a crash, rows since the last checkpoint come again. With version 5, messages " +
 		"have the user property `leat-id`, which stays the same then, so that readers can drop them; rows of aggregates have none. With `qos` 0 nobody knows " +
 		"whether a message arrives.\n\n" +
-		"**Errors**: a broker that cannot be reached is tried again for ever. One that does not let us in, or does not take a topic, ends the run; " +
-		"with version 3.1.1 a broker drops what it does not take, and says nothing.",
-	Source: "https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html",
+		"**Errors**: a broker that cannot be reached is tried again for ever. One that does not let us in ends the run. A row that the format or a topic " +
+		"cannot hold, or that the broker does not take, such as one that is too large or of a topic that we may not write, goes to the error output; with version 3.1.1 a broker " +
+		"drops what it does not take, and says nothing.",
+	Refuses: true,
+	Source:  "https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html",
 	Fields: append(append(connectionFields("What is asked of the broker: 0, 1 or 2."),
 		catalog.Field{Name: "topic", Type: catalog.Text, Required: true, Doc: "The topic; {field} stands for a field of the row."},
 		catalog.Field{Name: "retain", Type: catalog.Boolean, Default: "false", Doc: "Whether the broker keeps the last message of each topic for those who come later."},
@@ -49,11 +52,12 @@ pipeline:
 // sink is WriteToMqtt with its configuration understood.
 type sink struct {
 	*settings
-	topic  []piece
-	retain bool
-	plain  bool // the format has one field
-	format *message.Format
-	job    string
+	topic   []piece
+	retain  bool
+	plain   bool // the format has one field
+	format  *message.Format
+	job     string
+	refused *refusal.Box
 }
 
 // piece is a part of a topic: text, or a field.
@@ -66,7 +70,7 @@ var (
 
 func openSink(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
 	settings, p := readSettings(config)
-	s := &sink{settings: settings}
+	s := &sink{settings: settings, refused: refusal.NewBox(env)}
 	if env != nil {
 		s.job = env.Job + "/" + env.Name
 	}

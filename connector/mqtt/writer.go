@@ -13,6 +13,7 @@ import (
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/envelope"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/expr"
 )
@@ -34,6 +35,7 @@ type writer struct {
 
 	running sync.WaitGroup
 	begin   sync.Once
+	refused *refusal.Box
 
 	mu      sync.Mutex
 	under   int           // messages that were given and are not safe
@@ -47,10 +49,11 @@ type writer struct {
 var (
 	_ catalog.Syncer  = (*writer)(nil)
 	_ catalog.Metered = (*writer)(nil)
+	_ catalog.Refuser = (*writer)(nil)
 )
 
 func newWriter(s *sink, l *layout) *writer {
-	w := &writer{sink: s, layout: l, seed: maphash.MakeSeed()}
+	w := &writer{sink: s, layout: l, seed: maphash.MakeSeed(), refused: s.refused}
 	w.ctx, w.cancel = context.WithCancelCause(context.Background())
 	for i := range w.lanes {
 		w.lanes[i] = make(chan *publication, laneQueue)
@@ -108,6 +111,10 @@ func (w *writer) run(lane <-chan *publication) {
 			}
 			return l.publish(ctx, p)
 		})
+		if refusal.IsBad(err) && w.refused.Add(p.row, err) {
+			w.done(0)
+			continue
+		}
 		if err != nil {
 			w.cancel(fmt.Errorf("WriteToMqtt: %w", err))
 			return
@@ -168,6 +175,9 @@ func (w *writer) Sync(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Refusals returns the rows that the broker does not take.
+func (w *writer) Refusals() ([]catalog.RefusedRows, error) { return w.refused.Refusals() }
 
 // Commit waits until the broker has all, and ends the connection.
 func (w *writer) Commit(ctx context.Context) (catalog.Written, error) {
@@ -234,25 +244,20 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 	for _, i := range e.writer.layout.cols {
 		e.part.Cols = append(e.part.Cols, b.Cols[i])
 	}
-	var failed error
-	b.Each(func(i int) {
-		if failed == nil {
-			failed = e.row(ctx, b, i)
-		}
-	})
-	return failed
+	copied := e.writer.refused.Copy(b)
+	return refusal.Each(b, func(k, i int) error { return e.row(ctx, b, i, refusal.RowOf(copied, k)) })
 }
 
-func (e *encoder) row(ctx context.Context, b *column.Batch, i int) error {
+func (e *encoder) row(ctx context.Context, b *column.Batch, i int, row refusal.Row) error {
 	topic, err := e.topicOf(b, i)
 	if err != nil {
-		return err
+		return refusal.Bad(err)
 	}
 	payload, err := e.message.Append(nil, &e.part, i)
 	if err != nil {
-		return fmt.Errorf("WriteToMqtt: %w", err)
+		return refusal.Bad(err)
 	}
-	p := &publication{topic: topic, payload: payload, qos: e.writer.sink.qos, retain: e.writer.sink.retain}
+	p := &publication{topic: topic, payload: payload, qos: e.writer.sink.qos, retain: e.writer.sink.retain, row: row}
 	if e.writer.sink.version == version5 {
 		p.id = e.ids.Of(b, i, topic, payload)
 	}
@@ -271,12 +276,12 @@ func (e *encoder) topicOf(b *column.Batch, i int) (string, error) {
 		v := b.Cols[at].Value(i)
 		text := expr.Str(v)
 		if v == nil || strings.ContainsAny(text, "+#\x00") {
-			return "", fmt.Errorf("WriteToMqtt: the field %q is part of the topic, and cannot be %s", piece.field, expr.Repr(v))
+			return "", fmt.Errorf("the field %q is part of the topic, and cannot be %s", piece.field, expr.Repr(v))
 		}
 		e.topic.WriteString(text)
 	}
 	if e.topic.Len() == 0 || e.topic.Len() > 65535 {
-		return "", fmt.Errorf("WriteToMqtt: a topic of %d bytes: there are 1 to 65535", e.topic.Len())
+		return "", fmt.Errorf("a topic of %d bytes: there are 1 to 65535", e.topic.Len())
 	}
 	return e.topic.String(), nil
 }

@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/envelope"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
@@ -27,9 +27,11 @@ var WriteToNats = catalog.AddSink(catalog.SinkSpec{
 		"**Delivery**: each row is stored at least once: after a crash, rows since the last checkpoint come again. Messages have the header Nats-Msg-Id, which stays " +
 		"the same then, so that the server drops those that it has stored within its `duplicate_window`. Rows of aggregates have none that lasts.\n\n" +
 		"**Order**: that of a worker, but for messages that are sent again after a connection was lost.\n\n" +
-		"**Errors**: a server that cannot be reached is tried again for ever. One that does not let us in, or has no stream with the subject, ends the run.",
-	Source: "https://docs.nats.io/nats-concepts/jetstream",
-	Fields: append(connectionFields(), message.Fields()...),
+		"**Errors**: a server that cannot be reached is tried again for ever. One that does not let us in, or has no stream with the subject, ends the run. A row " +
+		"that the format cannot hold, or the server does not take, such as one that is too large, goes to the error output.",
+	Refuses: true,
+	Source:  "https://docs.nats.io/nats-concepts/jetstream",
+	Fields:  append(connectionFields(), message.Fields()...),
 	Example: `# Needs a server at localhost:4222.
 pipeline:
   type: chain
@@ -56,8 +58,9 @@ pipeline:
 // sink is WriteToNats with its configuration understood.
 type sink struct {
 	*settings
-	format *message.Format
-	job    string
+	format  *message.Format
+	job     string
+	refused *refusal.Box
 }
 
 var (
@@ -67,7 +70,7 @@ var (
 
 func openSink(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
 	settings, p := readSettings("WriteToNats", config)
-	s := &sink{settings: settings}
+	s := &sink{settings: settings, refused: refusal.NewBox(env)}
 	if env != nil {
 		s.job = env.Job + "/" + env.Name
 	}
@@ -124,6 +127,7 @@ type writer struct {
 var (
 	_ catalog.Syncer  = (*writer)(nil)
 	_ catalog.Metered = (*writer)(nil)
+	_ catalog.Refuser = (*writer)(nil)
 )
 
 // server returns the connection.
@@ -147,7 +151,7 @@ func (w *writer) server(ctx context.Context) (jetstream.JetStream, error) {
 }
 
 // publish sends a message. It waits while many are on their way.
-func (w *writer) publish(ctx context.Context, m *nats.Msg) error {
+func (w *writer) publish(ctx context.Context, m *nats.Msg, row refusal.Row) error {
 	js, err := w.server(ctx)
 	if err != nil {
 		return err
@@ -163,12 +167,12 @@ func (w *writer) publish(ctx context.Context, m *nats.Msg) error {
 	w.under++
 	w.mu.Unlock()
 	future, err := js.PublishMsgAsync(m)
-	w.running.Go(func() { w.settle(js, m, future, err) })
+	w.running.Go(func() { w.settle(js, m, row, future, err) })
 	return nil
 }
 
 // settle waits until a message is stored, and sends it again where it was not.
-func (w *writer) settle(js jetstream.JetStream, m *nats.Msg, future jetstream.PubAckFuture, err error) {
+func (w *writer) settle(js jetstream.JetStream, m *nats.Msg, row refusal.Row, future jetstream.PubAckFuture, err error) {
 	if err == nil {
 		select {
 		case ack := <-future.Ok():
@@ -195,7 +199,9 @@ func (w *writer) settle(js jetstream.JetStream, m *nats.Msg, future jetstream.Pu
 		w.done(m, ack)
 		return nil
 	})
-	if err != nil {
+	if refusal.IsBad(err) && w.sink.refused.Add(row, err) {
+		w.over()
+	} else if err != nil {
 		w.cancel(w.sink.wrap(err))
 	}
 }
@@ -204,23 +210,28 @@ func (w *writer) settle(js jetstream.JetStream, m *nats.Msg, future jetstream.Pu
 func (w *writer) passing(err error) error {
 	var api *jetstream.APIError
 	switch {
-	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
-		return retry.Permanent(err)
-	case errors.As(err, &api) && api.Code == 400:
-		return retry.Permanent(err)
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.As(err, &api) && api.Code == 400:
+		return retry.Permanent(refusal.Bad(err))
 	}
 	return err
 }
 
 func (w *writer) done(m *nats.Msg, ack *jetstream.PubAck) {
-	<-w.places
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.sent++
 	w.bytes += int64(len(m.Data))
 	if ack != nil && ack.Duplicate {
 		w.double++
 	}
+	w.mu.Unlock()
+	w.over()
+}
+
+// over counts a message that is stored, or refused.
+func (w *writer) over() {
+	<-w.places
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.under--; w.under == 0 && w.idle != nil {
 		close(w.idle)
 		w.idle = nil
@@ -248,6 +259,9 @@ func (w *writer) Sync(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Refusals returns the rows that the server does not take.
+func (w *writer) Refusals() ([]catalog.RefusedRows, error) { return w.sink.refused.Refusals() }
 
 // Commit waits until all is stored, and ends the connection.
 func (w *writer) Commit(ctx context.Context) (catalog.Written, error) {
@@ -306,19 +320,14 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 	if e.err != nil {
 		return e.err
 	}
-	var failed error
-	b.Each(func(i int) {
-		if failed == nil {
-			failed = e.row(ctx, b, i)
-		}
-	})
-	return failed
+	copied := e.writer.sink.refused.Copy(b)
+	return refusal.Each(b, func(k, i int) error { return e.row(ctx, b, i, refusal.RowOf(copied, k)) })
 }
 
-func (e *encoder) row(ctx context.Context, b *column.Batch, i int) error {
+func (e *encoder) row(ctx context.Context, b *column.Batch, i int, row refusal.Row) error {
 	data, err := e.message.Append(nil, b, i)
 	if err != nil {
-		return fmt.Errorf("WriteToNats: %w", err)
+		return refusal.Bad(err)
 	}
 	m := nats.NewMsg(e.writer.sink.subject)
 	m.Data = data
@@ -327,7 +336,7 @@ func (e *encoder) row(ctx context.Context, b *column.Batch, i int) error {
 		id = nats.NewInbox()
 	}
 	m.Header.Set(jetstream.MsgIDHeader, id)
-	return e.writer.publish(ctx, m)
+	return e.writer.publish(ctx, m, row)
 }
 
 // Flush does nothing: messages are on their way.
