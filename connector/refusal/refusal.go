@@ -111,8 +111,8 @@ func Each(b *column.Batch, write func(k, i int) error) error {
 		}
 		k++
 		err := write(k, i)
-		if IsBad(err) {
-			refused = append(refused, catalog.Refusal{Row: int32(i), Err: err})
+		if of, ok := err.(bad); ok { // not one within: it may be an earlier row's, which ends all
+			refused = append(refused, catalog.Refusal{Row: int32(i), Err: of.error})
 		} else if err != nil {
 			ended = err
 		}
