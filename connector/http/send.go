@@ -194,7 +194,11 @@ func (r *request) explain(err error) error {
 	if len(first) > rowExcerpt {
 		first = append(append([]byte{}, first[:rowExcerpt]...), "…"...)
 	}
-	return fmt.Errorf("%w; it was sent %s: %s", err, what, first)
+	remedy := ""
+	if refusal.IsBad(err) {
+		remedy = "; error_handling would set such rows aside"
+	}
+	return fmt.Errorf("%w; it was sent %s: %s%s", err, what, first, remedy)
 }
 
 func (w *sender) fail(err error) {
