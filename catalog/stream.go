@@ -74,6 +74,14 @@ type Syncer interface {
 	Sync(ctx context.Context) error
 }
 
+// Cutter is a Transactional or Syncer that ends an epoch in two steps, so that no row waits for a server or a disk meanwhile.
+type Cutter interface {
+	Writer
+	// Cut takes the place of Prepare or Sync: rows that are written after it belong to the next epoch. It is called while nothing is written, and is fast.
+	// finish does the rest while rows are written; it is called once, before the epoch is committed and before the next Cut. A Syncer returns nil.
+	Cut(epoch int64) (finish func(ctx context.Context) (staged []byte, err error))
+}
+
 // Rolling is a Transactional that may have something to do at a checkpoint though no row has come, such as to close a file for its age.
 type Rolling interface {
 	Transactional
@@ -114,6 +122,12 @@ func (g Guarantee) String() string {
 // a sink at least once.
 type Guaranteed interface {
 	Guarantee() Guarantee
+}
+
+// Shared is a Source whose partitions may pass from one process to another while they are read. What a pipeline keeps of their rows would stay
+// behind: where Shared is true, transforms with a state are refused.
+type Shared interface {
+	Shared() bool
 }
 
 // Pinger is a Source or Sink that can ask its server whether it is there and lets us in. An error says what is wrong.

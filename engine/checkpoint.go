@@ -39,6 +39,13 @@ type pending struct {
 	taken      time.Time
 	done       chan struct{} // closed when it has been written and committed, or err is set
 	err        error
+	stagings   []staging
+}
+
+// staging is the rest of what a sink does for an epoch, beside the rows of the next.
+type staging struct {
+	n      *node
+	finish func(context.Context) ([]byte, error)
 }
 
 // partOf is a part as a checkpoint has it. The part itself may be gone before it is written.
@@ -102,7 +109,7 @@ func (s *stream) take(ctx context.Context) (*pending, error) {
 	} else {
 		c.Epoch = s.figures.epoch.Load() + 1
 	}
-	if err := s.prepareSinks(ctx, c); err != nil {
+	if err := s.prepareSinks(ctx, p); err != nil {
 		return nil, err
 	}
 	for _, f := range s.feeds {
@@ -122,7 +129,8 @@ func (s *stream) take(ctx context.Context) (*pending, error) {
 }
 
 // prepareSinks ends the epoch in every sink, in the order of the plan: what one refuses goes to others in the same epoch.
-func (s *stream) prepareSinks(ctx context.Context, c *state.Checkpoint) error {
+func (s *stream) prepareSinks(ctx context.Context, p *pending) error {
+	c := p.checkpoint
 	for _, n := range s.nodes {
 		if n.writer == nil {
 			continue
@@ -130,7 +138,9 @@ func (s *stream) prepareSinks(ctx context.Context, c *state.Checkpoint) error {
 		if _, err := s.settleSink(ctx, n); err != nil {
 			return err
 		}
-		if w, ok := n.writer.(catalog.Transactional); ok {
+		if w, ok := n.writer.(catalog.Cutter); ok {
+			p.stagings = append(p.stagings, staging{n, w.Cut(c.Epoch)})
+		} else if w, ok := n.writer.(catalog.Transactional); ok {
 			staged, err := w.Prepare(ctx, c.Epoch)
 			if err != nil {
 				return n.failure(err)
@@ -196,6 +206,9 @@ func (s *stream) write(ctx context.Context, p *pending) (err error) {
 		s.opts.Trace("checkpoint", p.taken, time.Now(), map[string]any{"epoch": p.checkpoint.Epoch, "bytes": p.checkpoint.Bytes(),
 			"parts": len(p.checkpoint.Parts), "failures": s.figures.failures.Load() - failures}, err)
 	}()
+	if err := p.finish(ctx); err != nil {
+		return err
+	}
 	store := s.opts.Store
 	for pause := 100 * time.Millisecond; store != nil; pause = min(2*pause, 30*time.Second) {
 		err := s.decide(p)
@@ -220,6 +233,20 @@ func (s *stream) write(ctx context.Context, p *pending) (err error) {
 		}
 	}
 	return s.commitEpoch(ctx, p)
+}
+
+// finish does what sinks have left to do before the checkpoint can be decided.
+func (p *pending) finish(ctx context.Context) error {
+	for _, c := range p.stagings {
+		staged, err := c.finish(ctx)
+		if err != nil {
+			return c.n.failure(err)
+		}
+		if _, ok := c.n.writer.(catalog.Transactional); ok {
+			p.checkpoint.Sinks = append(p.checkpoint.Sinks, state.Sink{Name: c.n.Name, Staged: staged})
+		}
+	}
+	return nil
 }
 
 func (s *stream) notSaved(p *pending, err error) error {

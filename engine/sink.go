@@ -86,7 +86,9 @@ func failuresOf(refused catalog.Refused) []kernel.Failure {
 // settleSink waits until a sink without epochs has all that it was given, and hands on what it refuses to the sinks after it: any says whether there was
 // such. The workers stand still.
 func (r *run) settleSink(ctx context.Context, n *node) (any bool, err error) {
-	if w, ok := n.writer.(catalog.Syncer); ok {
+	_, cuts := n.writer.(catalog.Cutter)
+	_, refusals := n.errorsConsumed()
+	if w, ok := n.writer.(catalog.Syncer); ok && (refusals || !cuts || r.stream == nil) {
 		if err := w.Sync(ctx); err != nil {
 			return false, n.failure(err)
 		}

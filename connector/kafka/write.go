@@ -258,8 +258,10 @@ func (s *plainSink) NewEncoder() catalog.Encoder { return s.encoder(s.plainWrite
 
 var (
 	_ catalog.Transactional = (*exactSink)(nil)
+	_ catalog.Cutter        = (*exactSink)(nil)
 	_ catalog.Metered       = (*exactSink)(nil)
 	_ catalog.Syncer        = (*plainSink)(nil)
+	_ catalog.Cutter        = (*plainSink)(nil)
 	_ catalog.Metered       = (*plainSink)(nil)
 	_ catalog.Guaranteed    = (*sink)(nil)
 	_ catalog.Pinger        = (*sink)(nil)

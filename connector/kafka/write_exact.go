@@ -96,7 +96,7 @@ func (w *exactWriter) enter(ctx context.Context, rows int64) (p *producer, ended
 			w.mu.Unlock()
 			return nil, nil, kgo.ErrClientClosed
 		}
-		if p.phase == prepared {
+		if p.phase == prepared || p.phase == ending {
 			changed := w.changed
 			w.mu.Unlock()
 			select {
@@ -147,13 +147,23 @@ func (w *exactWriter) end(ctx context.Context, p *producer, err error) error {
 
 // Prepare waits until all rows are at the brokers, with the epoch, and on disk.
 func (w *exactWriter) Prepare(ctx context.Context, epoch int64) ([]byte, error) {
+	return w.Cut(epoch)(ctx)
+}
+
+// Cut lets the other producer take the rows that come. The epoch before is committed by then, so that one is idle.
+func (w *exactWriter) Cut(epoch int64) func(context.Context) ([]byte, error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	p := w.producers[w.current]
-	rows := p.phase == open
-	w.mu.Unlock()
-	if !rows {
-		return json.Marshal(transaction{Epoch: epoch})
+	if p.phase != open {
+		return func(context.Context) ([]byte, error) { return json.Marshal(transaction{Epoch: epoch}) }
 	}
+	p.phase = ending
+	w.current ^= 1
+	return func(ctx context.Context) ([]byte, error) { return w.prepare(ctx, p, epoch) }
+}
+
+func (w *exactWriter) prepare(ctx context.Context, p *producer, epoch int64) ([]byte, error) {
 	synced := make(chan error, 1)
 	go func() { synced <- p.keep() }()
 	err := w.finish(ctx, p, epoch)
@@ -171,7 +181,6 @@ func (w *exactWriter) Prepare(ctx context.Context, epoch int64) ([]byte, error) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.phase, p.ended = prepared, nil
-	w.current ^= 1
 	return json.Marshal(p.transaction)
 }
 
@@ -300,7 +309,7 @@ func (w *exactWriter) close(ctx context.Context) {
 		if p.box == nil {
 			continue
 		}
-		if p.phase == open {
+		if p.phase == open || p.phase == ending {
 			// The brokers do it after a while, too, but readers would wait until then.
 			_ = p.box.client.AbortBufferedRecords(ctx)
 			_ = p.box.client.EndTransaction(ctx, kgo.TryAbort)

@@ -23,13 +23,15 @@ type outbox struct {
 	rows  int
 	bytes int
 	freed chan struct{} // closed when something comes back; nil: nobody waits
+	epoch int           // of the rows that come
+	left  map[int]int   // rows under way, by epoch
 	err   error         // the first failure
 
 	failures atomic.Int64
 }
 
 func newOutbox(client *kgo.Client, limit int, spare *sync.Pool) *outbox {
-	o := &outbox{client: client, limit: limit, spare: spare}
+	o := &outbox{client: client, limit: limit, spare: spare, left: map[int]int{}}
 	o.life, o.end = context.WithCancel(context.Background())
 	return o
 }
@@ -59,6 +61,8 @@ func (o *outbox) enter(ctx context.Context, s *slab) error {
 		if o.rows == 0 || o.rows+len(s.records) <= outboxRows && o.bytes+s.size <= o.limit {
 			o.rows += len(s.records)
 			o.bytes += s.size
+			s.epoch = o.epoch
+			o.left[s.epoch] += len(s.records)
 			o.mu.Unlock()
 			return nil
 		}
@@ -77,7 +81,7 @@ func (o *outbox) enter(ctx context.Context, s *slab) error {
 
 // release takes back a slab all of whose records have met their fate.
 func (o *outbox) release(s *slab) {
-	rows, bytes, reuse := len(s.records), s.size, !s.spoiled.Load() && cap(s.data) <= 4*slabBytes
+	rows, bytes, epoch, reuse := len(s.records), s.size, s.epoch, !s.spoiled.Load() && cap(s.data) <= 4*slabBytes
 	if reuse {
 		s.reset()
 		o.spare.Put(s)
@@ -86,6 +90,9 @@ func (o *outbox) release(s *slab) {
 	defer o.mu.Unlock()
 	o.rows -= rows
 	o.bytes -= bytes
+	if o.left[epoch] -= rows; o.left[epoch] == 0 {
+		delete(o.left, epoch)
+	}
 	o.wake()
 }
 
@@ -105,6 +112,33 @@ func (o *outbox) failed(r *kgo.Record, err error) {
 		o.err = explainRecord(r, err)
 	}
 	o.wake()
+}
+
+// cut begins another epoch, and returns what waits until the fate of all rows before is known. Unlike flush it does not wait for those after.
+func (o *outbox) cut() (wait func(context.Context) error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.epoch
+	o.epoch++
+	return func(ctx context.Context) error {
+		for {
+			o.mu.Lock()
+			if o.err != nil || o.left[before] == 0 {
+				defer o.mu.Unlock()
+				return o.err
+			}
+			if o.freed == nil {
+				o.freed = make(chan struct{})
+			}
+			freed := o.freed
+			o.mu.Unlock()
+			select {
+			case <-freed:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
 }
 
 // flush waits until the fate of all records is known, and returns the first failure.

@@ -43,6 +43,12 @@ func (w *plainWriter) send(ctx context.Context, s *slab, _ *[]byte) error {
 // Sync waits until the brokers have all rows.
 func (w *plainWriter) Sync(ctx context.Context) error { return w.box.flush(ctx) }
 
+// Cut has the checkpoint wait for the rows before it, and not for those after.
+func (w *plainWriter) Cut(int64) func(context.Context) ([]byte, error) {
+	wait := w.box.cut()
+	return func(ctx context.Context) ([]byte, error) { return nil, wait(ctx) }
+}
+
 // Commit waits until the brokers have all rows, and ends.
 func (w *plainWriter) Commit(ctx context.Context) (catalog.Written, error) {
 	if err := w.box.flush(ctx); err != nil {

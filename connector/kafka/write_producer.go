@@ -30,6 +30,7 @@ type phase uint8
 const (
 	idle     phase = iota
 	open           // rows are written
+	ending         // no more rows come, and those that came are on their way
 	prepared       // all rows are there, and the epoch
 )
 

@@ -46,6 +46,7 @@ type slab struct {
 	box     *outbox
 	done    func(*kgo.Record, error) // told, made once
 	size    int                      // as counted by the outbox
+	epoch   int                      // of the outbox
 }
 
 func newSlab() *slab {

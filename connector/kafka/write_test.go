@@ -295,16 +295,22 @@ func TestWriteRefusesWhatIsTooLarge(t *testing.T) {
 	if err := w.(catalog.Syncer).Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	big := batchOf(t, schema, []any{"pump-7", strings.Repeat("y", 3000)})
-	big.Origin = &column.Origin{File: "in.csv", Line: func(int32) int64 { return 12 }}
+	big := batchOf(t, schema, []any{"pump-6", "before"}, []any{"pump-7", strings.Repeat("y", 3000)}, []any{"pump-8", "after"})
 	err := e.Write(t.Context(), big)
-	if err == nil {
-		t.Fatal("a row over the limit was taken")
+	var refused catalog.Refused
+	if !errors.As(err, &refused) || len(refused) != 1 || refused[0].Row != 1 {
+		t.Fatalf("a row over the limit: %v", err)
 	}
-	for _, part := range []string{"in.csv:12", `"pump-7"`, "2000", "max.message.bytes"} {
+	for _, part := range []string{`"pump-7"`, "2000", "max.message.bytes"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error %q lacks %q", err, part)
 		}
+	}
+	if err := w.(catalog.Syncer).Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := values(r.read()); len(got) != 502 || !slices.ContainsFunc(got, func(v string) bool { return strings.Contains(v, "after") }) {
+		t.Errorf("%d rows were written, wanted all but one of 503", len(got))
 	}
 }
 
