@@ -152,6 +152,7 @@ func (c *compiler) compile(root *catalog.Value, o Options) *plan.Plan {
 	c.wire(top)
 	c.lower()
 	c.checkStream(c.builder.Plan)
+	c.checkShared(c.builder.Plan)
 	if c.problems.Failed() {
 		return nil
 	}

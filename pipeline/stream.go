@@ -53,3 +53,47 @@ func (c *compiler) checkStream(p *plan.Plan) {
 			"Give it windows, as windowing: {type: fixed, size: 1m}; or a trigger, as windowing: {type: global, trigger: {delay: 10s}, accumulation: accumulating}."
 	}
 }
+
+// checkShared refuses what keeps a state of rows whose partitions may go on in another process.
+func (c *compiler) checkShared(p *plan.Plan) {
+	from := make([]*plan.Node, len(p.Nodes)) // the shared source that rows come from; nil: none
+	for _, n := range p.Nodes {
+		if op, ok := n.Op.(*plan.Source); ok && n.Out[0].Unbounded && shared(op) {
+			from[n.ID] = n
+		}
+		for _, in := range n.In {
+			if from[n.ID] == nil {
+				from[n.ID] = from[in.Node]
+			}
+		}
+		if source := from[n.ID]; source != nil && keepsState(n.Op) {
+			c.problems.Errorf(n.Place, diag.Unsupported, "transform %q keeps a state, and %q shares its partitions with other processes: their rows may go on elsewhere, and the state would stay here", n.Name, source.Name).Hint =
+				"Let one process read all partitions (without assignment: group); or do what keeps a state in a pipeline of its own, which reads what this one writes."
+		}
+	}
+}
+
+func shared(op *plan.Source) bool {
+	connector := catalog.LookUpConnector(op.Connector)
+	config, err := catalog.Resolve(op.Config)
+	if connector == nil || connector.Source == nil || err != nil {
+		return false
+	}
+	source, err := connector.Source(config)
+	if err != nil {
+		return false
+	}
+	s, ok := source.(catalog.Shared)
+	return ok && s.Shared()
+}
+
+// keepsState reports whether a node remembers rows, or something of them, for later ones.
+func keepsState(op plan.Op) bool {
+	switch op := op.(type) {
+	case *plan.Aggregate, *plan.Ordered:
+		return true
+	case *plan.Infer:
+		return op.Ordered
+	}
+	return false
+}

@@ -114,6 +114,9 @@ func (b bound) why(g catalog.Guarantee) string {
 	case b.sink:
 		return fmt.Sprintf("sink %s may be given rows again after a crash", b.node.Name)
 	}
+	if s, ok := b.connector.(catalog.Shared); ok && s.Shared() {
+		return fmt.Sprintf("%s may read rows again after a crash, and when partitions pass from one process to another", b.node.Name)
+	}
 	return fmt.Sprintf("%s may read rows again after a crash", b.node.Name)
 }
 

@@ -15,6 +15,10 @@ type promising catalog.Guarantee
 
 func (p promising) Guarantee() catalog.Guarantee { return catalog.Guarantee(p) }
 
+type sharing struct{ promising }
+
+func (sharing) Shared() bool { return true }
+
 func TestGuaranteeText(t *testing.T) {
 	node := func(name string) *plan.Node { return &plan.Node{Name: name} }
 	in, out := bound{node: node("In")}, bound{node: node("Out"), sink: true} // that say nothing
@@ -24,6 +28,8 @@ func TestGuaranteeText(t *testing.T) {
 	}{
 		{[]bound{in, {node("Out"), promising(catalog.ExactlyOnce), true}}, "guarantee: exactly once"},
 		{[]bound{in, out}, "guarantee: at least once: sink Out may be given rows again after a crash"},
+		{[]bound{{node("In"), sharing{promising(catalog.AtLeastOnce)}, false}, {node("Out"), promising(catalog.ExactlyOnce), true}},
+			"guarantee: at least once: In may read rows again after a crash, and when partitions pass from one process to another"},
 		{[]bound{{node("In"), promising(catalog.AtMostOnce), false}, out}, "guarantee: at most once: what In has read since the last checkpoint is lost with the process"},
 	}
 	for _, test := range tests {

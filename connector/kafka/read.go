@@ -42,6 +42,11 @@ The value of a record becomes a row by "format". "metadata" adds fields: key (by
 **Errors**: a record that cannot be decoded is an error record (element: the value; file: topic and partition; line: offset). When the broker has removed
 records that the checkpoint still needs, the run fails.
 
+**Several processes**: with assignment: group those that have the same group.id share the partitions, and the others take over from one that goes. Each has its own job_name and state directory. Positions are
+committed to the group when a checkpoint has made the rows durable; what was read since is read again by who takes over (at least once), so the pipeline may
+keep no state: aggregates, AnomalyDetection and models with a state are refused. A partition without a commit begins where auto_offset_reset_config says.
+session.timeout.ms is how long a process may be silent (45 s unless set), heartbeat.interval.ms how often it says that it is there.
+
 **Tombstones**: a record without a value is an error record, too, unless the metadata key is asked for: then it is a row whose other fields are null, and every field of
 the value may be null.
 
@@ -60,13 +65,13 @@ cannot be reached are asked again.
 	Fields: append([]catalog.Field{
 		{Name: "bootstrap_servers", Type: catalog.Text, Required: true, Doc: "The brokers, host:port, several with commas."},
 		{Name: "topic", Type: catalog.AnyValue, Required: true, Doc: "A topic, a list of them, or a pattern in slashes: /meters-.*/."},
-		{Name: "consumer_config", Type: catalog.Object, Doc: "Settings by the names of the Java client: security.protocol, sasl.*, ssl.*, group.id, isolation.level, fetch.*."},
+		{Name: "consumer_config", Type: catalog.Object, Doc: "Settings by the names of the Java client: security.protocol, sasl.*, ssl.*, group.id, isolation.level, fetch.*, session.timeout.ms, heartbeat.interval.ms."},
 		{Name: "auto_offset_reset_config", Type: catalog.Text, Enum: []string{"earliest", "latest"}, Default: "earliest", Doc: "Where a first run begins."},
 		{Name: "confluent_schema_registry_url", Type: catalog.Text, Doc: "The address of a Confluent schema registry; a user and a password may stand in it."},
 		{Name: "confluent_schema_registry_subject", Type: catalog.Text, Doc: "The subject of the values; by default the topic's name and -value."},
 		{Name: "max_read_time_seconds", Type: catalog.Number, Doc: "End after so long."},
 		{Name: "until", Type: catalog.Text, Doc: "End at what is there now (latest), or at this time (RFC 3339) of the records."},
-		{Name: "assignment", Type: catalog.Text, Enum: []string{"checkpoint", "group"}, Default: "checkpoint", Doc: "Who decides which partitions are read; group is not there yet."},
+		{Name: "assignment", Type: catalog.Text, Enum: []string{"checkpoint", "group"}, Default: "checkpoint", Doc: "Who says which partitions are read: this process reads all (checkpoint), or the members of a consumer group share them (group)."},
 	}, envelope.Fields(readMeta)...),
 	Example: `# Needs a broker at 127.0.0.1:9092.
 pipeline:
@@ -101,15 +106,19 @@ type readSource struct {
 	pattern *regexp.Regexp
 	latest  bool
 	group   string
-	until   int64 // milliseconds; 0: no end; math.MaxInt64: what is there
-	most    time.Duration
-	refresh time.Duration
+	// With assignment: group.
+	assigned   bool
+	membership []kgo.Opt
+	until      int64 // milliseconds; 0: no end; math.MaxInt64: what is there
+	most       time.Duration
+	refresh    time.Duration
 }
 
 var (
 	_ catalog.Endless    = (*readSource)(nil)
 	_ catalog.Guaranteed = (*readSource)(nil)
 	_ catalog.Pinger     = (*readSource)(nil)
+	_ catalog.Shared     = (*readSource)(nil)
 )
 
 func newReadSource(config map[string]any) (*readSource, error) {
@@ -137,15 +146,16 @@ func newReadSource(config map[string]any) (*readSource, error) {
 		errs = append(errs, err)
 	}
 	s.latest = config["auto_offset_reset_config"] == "latest"
-	if config["assignment"] == "group" {
-		fail("assignment", diag.Unsupported, "Leave it out: several processes then need a topic, or partitions, each.", "assignment by the group is not there yet")
-	}
+	s.assigned = config["assignment"] == "group"
 	if s.pattern != nil && config["confluent_schema_registry_url"] != nil && config["confluent_schema_registry_subject"] == nil && config["format"] == "AVRO" && config["schema"] == nil {
 		fail("topic", diag.MissingKey, `Give "confluent_schema_registry_subject", or "schema".`, "a pattern does not say which subject of the schema registry has the fields")
 	}
 	errs = append(errs, s.ending(config))
 	settings, _ := config["consumer_config"].(map[string]any)
 	errs = append(errs, s.consumer(settings))
+	if s.assigned {
+		errs = append(errs, s.groupSettings())
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -230,10 +240,12 @@ func (s *readSource) consumer(settings map[string]any) error {
 			errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number for %s, found %q", key, value)})
 			return
 		}
-		s.fetch = append(s.fetch, take(int32(n)))
+		if opt := take(int32(n)); opt != nil {
+			s.fetch = append(s.fetch, opt)
+		}
 	}
-	ignored := []string{"auto.offset.reset", "enable.auto.commit", "auto.commit.interval.ms", "max.poll.records", "max.poll.interval.ms", "session.timeout.ms",
-		"heartbeat.interval.ms", "request.timeout.ms", "default.api.timeout.ms", "key.deserializer", "value.deserializer", "check.crcs", "client.rack"}
+	ignored := []string{"auto.offset.reset", "enable.auto.commit", "auto.commit.interval.ms", "max.poll.records", "max.poll.interval.ms", "request.timeout.ms",
+		"partition.assignment.strategy", "default.api.timeout.ms", "key.deserializer", "value.deserializer", "check.crcs", "client.rack"}
 	known := []string{"group.id", "isolation.level", "fetch.min.bytes", "fetch.max.bytes", "fetch.max.wait.ms", "max.partition.fetch.bytes", "metadata.max.age.ms"}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		value := fmt.Sprint(settings[key])
@@ -256,6 +268,16 @@ func (s *readSource) consumer(settings map[string]any) error {
 			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxPartitionBytes(n) })
 		case "fetch.max.wait.ms":
 			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxWait(time.Duration(n) * time.Millisecond) })
+		case "session.timeout.ms":
+			number(key, value, func(n int32) kgo.Opt {
+				s.membership = append(s.membership, kgo.SessionTimeout(time.Duration(n)*time.Millisecond))
+				return nil
+			})
+		case "heartbeat.interval.ms":
+			number(key, value, func(n int32) kgo.Opt {
+				s.membership = append(s.membership, kgo.HeartbeatInterval(time.Duration(n)*time.Millisecond))
+				return nil
+			})
 		case "metadata.max.age.ms":
 			number(key, value, func(n int32) kgo.Opt {
 				s.refresh = max(time.Duration(n)*time.Millisecond, 100*time.Millisecond)
@@ -274,8 +296,13 @@ func (s *readSource) consumer(settings map[string]any) error {
 // Unbounded reports whether it goes on for ever.
 func (s *readSource) Unbounded() bool { return s.until == 0 && s.most == 0 }
 
-// Guarantee is exactly once: positions are part of the checkpoint.
-func (s *readSource) Guarantee() catalog.Guarantee { return catalog.ExactlyOnce }
+// Guarantee is exactly once where positions are part of the checkpoint.
+func (s *readSource) Guarantee() catalog.Guarantee {
+	if s.assigned {
+		return catalog.AtLeastOnce
+	}
+	return catalog.ExactlyOnce
+}
 
 // Schema returns that of the format, and the metadata. A schema registry is asked where it has the fields.
 func (s *readSource) Schema(ctx context.Context) (column.Schema, error) {
@@ -308,5 +335,8 @@ func (s *readSource) Ping(ctx context.Context) error {
 
 // Open makes a reader. Nothing is asked of the brokers before the first Next.
 func (s *readSource) Open(_ context.Context, fields column.Schema) (catalog.Reader, error) {
+	if s.assigned {
+		return &member{reader: newReader(s, fields)}, nil
+	}
 	return newReader(s, fields), nil
 }

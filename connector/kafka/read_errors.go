@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/diag"
@@ -28,6 +29,10 @@ func lasting(err error) bool {
 	if errors.As(err, &problem) || remedy(err) != "" {
 		return true
 	}
+	var group *kgo.ErrGroupSession
+	if errors.As(err, &group) {
+		return lastingInGroup(err)
+	}
 	var of *kerr.Error
 	if errors.As(err, &of) {
 		return !of.Retriable || errors.Is(err, kerr.UnknownTopicOrPartition)
@@ -37,6 +42,9 @@ func lasting(err error) bool {
 
 // fetchError says what a fetch met.
 func (r *reader) fetchError(ctx context.Context, topic string, number int32, err error) error {
+	if topic == "" {
+		return r.explain(err)
+	}
 	if !errors.Is(err, kerr.OffsetOutOfRange) {
 		return r.explain(fmt.Errorf("%s: %w", partitionName(topic, number), err))
 	}
@@ -49,7 +57,11 @@ func (r *reader) fetchError(ctx context.Context, topic string, number int32, err
 	most, _ := end.Lookup(topic, number)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return gone(r.parts[partitionName(topic, number)], least.Offset, most.Offset)
+	p := r.parts[partitionName(topic, number)]
+	if p == nil { // it has gone to another member
+		return nil
+	}
+	return gone(p, least.Offset, most.Offset)
 }
 
 // explain gives an error a remedy.

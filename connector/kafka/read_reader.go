@@ -46,6 +46,12 @@ type partition struct {
 	high   int64 // the end of the partition, as far as is known
 	until  int64 // where it ends; math.MaxInt64: nowhere
 	asked  time.Time
+
+	// Of a member of a group:
+	mark      string // ends its positions
+	gone      bool   // to another member
+	acked     int64  // up to where rows are durable
+	committed int64  // up to where the group knows that
 }
 
 // records are some of one partition, one after another.
@@ -111,7 +117,7 @@ func (r *reader) mark(m *catalog.Morsel) {
 }
 
 func (r *reader) fill(m *catalog.Morsel, p *partition, rows []*kgo.Record, at, next int64) {
-	m.Partition, m.Position = partitionName(p.topic, p.number), strconv.FormatInt(next, 10)
+	m.Partition, m.Position = partitionName(p.topic, p.number), strconv.FormatInt(next, 10)+p.mark
 	m.File, m.Part, m.Seq = m.Partition, rows, r.source.sequence(p)|at
 }
 
@@ -140,7 +146,11 @@ func (r *reader) hand(m *catalog.Morsel) bool {
 	}
 	r.mu.Lock()
 	p.next = next
+	gone := p.gone
 	r.mu.Unlock()
+	if gone {
+		return false
+	}
 	if next >= p.until {
 		r.client.RemoveConsumePartitions(map[string][]int32{p.topic: {p.number}})
 	}
@@ -193,6 +203,7 @@ func (r *reader) poll(ctx context.Context) error {
 	default:
 	}
 	fetches := r.client.PollFetches(ctx)
+	defer r.client.AllowRebalance() // what was fetched is in its place then: partitions may go to other members
 	if err := ctx.Err(); err != nil {
 		if !r.end.IsZero() && errors.Is(err, context.DeadlineExceeded) {
 			return nil

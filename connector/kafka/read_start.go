@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -182,6 +183,9 @@ func (r *reader) place(ctx context.Context, parts []*partition, first bool) erro
 			}
 		}
 		if position, ok := r.from.Positions[partitionName(p.topic, p.number)]; ok {
+			if strings.Contains(position, positionMark) {
+				return otherAssignment(partitionName(p.topic, p.number), "group")
+			}
 			if p.next, err = strconv.ParseInt(position, 10, 64); err != nil {
 				return fmt.Errorf("the checkpoint has the position %q for %s, which is no offset", position, partitionName(p.topic, p.number))
 			}

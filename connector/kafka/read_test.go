@@ -368,7 +368,7 @@ func TestReadSourceProblems(t *testing.T) {
 		{"truststore", map[string]any{"consumer_config": map[string]any{"security.protocol": "SSL", "ssl.truststore.type": "JKS"}}, "consumer_config", "JKS"},
 		{"pattern", map[string]any{"topic": "/(/"}, "topic", "pattern"},
 		{"until", map[string]any{"until": "tomorrow"}, "until", "tomorrow"},
-		{"group", map[string]any{"assignment": "group"}, "assignment", "not there yet"},
+		{"group", map[string]any{"assignment": "group"}, "assignment", "name of the group"},
 		{"schema", map[string]any{"format": "JSON"}, "format", "not known"},
 		{"metadata", map[string]any{"metadata": map[string]any{"a": "keys"}}, "metadata", "keys"},
 		{"subject", map[string]any{"topic": "/a.*/", "format": "AVRO", "confluent_schema_registry_url": "http://localhost"}, "topic", "subject"},
