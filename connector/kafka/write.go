@@ -12,6 +12,7 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	refuse "github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
 )
@@ -39,7 +40,7 @@ With exactly_once: false, and in bounded runs, rows are visible at once. What a 
 
 **Errors**: what may pass (a broker that is down, a partition without a leader) is tried again for ever, unless retry, retries or delivery.timeout.ms say otherwise. A row that
 cannot be a record of the topic (larger than max.request.size or the topic's max.message.bytes, a value that the schema does not hold, a null where it has to
-have a key or partition) goes to the error output. A topic that is not there and that brokers do not create ends the run.
+have a key or partition) goes to the error output; with exactly_once: false also one that the brokers refuse, or that retries and delivery.timeout.ms give up. A topic that is not there and that brokers do not create ends the run.
 
 **Cost**: rows are sent at once, and gathered to batches while the brokers are busy. Up to buffer.memory (32 MiB) waits; then the pipeline does.`,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#writetokafka",
@@ -213,15 +214,17 @@ func (s *sink) Open(ctx context.Context, schema column.Schema) (catalog.Writer, 
 		srv.close()
 		return nil, err
 	}
+	rows := refuse.NewBox(s.env)
 	newEncoder := func(to sender) catalog.Encoder {
 		format, err := s.format.NewEncoder(l.schema)
-		return &encoder{to: to, layout: l, format: format, err: err, topic: s.settings.topic, limit: limit}
+		return &encoder{to: to, layout: l, format: format, err: err, topic: s.settings.topic, limit: limit, rows: rows}
 	}
 	if s.env.Stream && s.settings.exactlyOnce {
+		rows = nil // a record that fails ends its transaction
 		return &exactSink{exactWriter: newExactWriter(s.settings, s.env, srv, limit), encoder: newEncoder}, nil
 	}
 	srv.close()
-	w, err := newPlainWriter(s.settings, limit)
+	w, err := newPlainWriter(s.settings, limit, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -261,6 +264,7 @@ var (
 	_ catalog.Cutter        = (*exactSink)(nil)
 	_ catalog.Metered       = (*exactSink)(nil)
 	_ catalog.Syncer        = (*plainSink)(nil)
+	_ catalog.Refuser       = (*plainSink)(nil)
 	_ catalog.Cutter        = (*plainSink)(nil)
 	_ catalog.Metered       = (*plainSink)(nil)
 	_ catalog.Guaranteed    = (*sink)(nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	refuse "github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/diag"
 	"github.com/leat-project/leat/expr"
 )
@@ -67,7 +68,8 @@ type encoder struct {
 	format *message.Encoder
 	err    error // why there is no format
 	topic  string
-	limit  int // bytes of a record
+	limit  int         // bytes of a record
+	rows   *refuse.Box // for what brokers refuse later; nil: that ends the run
 
 	slab  *slab
 	block []byte
@@ -88,6 +90,10 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 	}
 	e.view.Cols = e.cols
 	var refused catalog.Refused
+	var copied *column.Batch
+	if e.rows != nil {
+		copied = e.rows.Copy(b)
+	}
 	for k := range b.Len() {
 		i := k
 		if b.Sel != nil {
@@ -101,6 +107,9 @@ func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
 			e.slab.data, e.slab.heads = e.slab.data[:data], e.slab.heads[:heads]
 			refused = append(refused, catalog.Refusal{Row: int32(i), Err: fmt.Errorf("topic %q: %w", e.topic, err)})
 			continue
+		}
+		if copied != nil {
+			e.slab.rows = append(e.slab.rows, refuse.RowOf(copied, k))
 		}
 		if e.slab.full() {
 			if err := e.Flush(ctx); err != nil {

@@ -49,9 +49,20 @@ func mayPass(err error) bool {
 	return true
 }
 
+// ofRecord reports whether an error is one of a record's own, or of one that was tried as often as the configuration says, and not of all.
+func ofRecord(err error) bool {
+	return isNoPartition(err) || errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kgo.ErrRecordTimeout) ||
+		errors.Is(err, kgo.ErrRecordRetries)
+}
+
+// isNoPartition reports whether a record names a partition that is not there. The client has no error of its own for it.
+func isNoPartition(err error) bool {
+	return strings.Contains(err.Error(), "invalid record partitioning choice")
+}
+
 // explainRecord says which record could not be written, and what to do about it.
 func explainRecord(r *kgo.Record, err error) error {
-	if strings.Contains(err.Error(), "invalid record partitioning choice") { // the client has no error of its own for it
+	if isNoPartition(err) {
 		err = fmt.Errorf("%w: %d", errNoPartition, r.Partition)
 	}
 	return fmt.Errorf("topic %q, the record with %s: %w", r.Topic, describeKey(r.Key), explain(r.Topic, err))

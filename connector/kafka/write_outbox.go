@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	refuse "github.com/leat-project/leat/connector/refusal"
 )
 
 // outboxRows is the most rows that are under way.
@@ -13,11 +15,12 @@ const outboxRows = 128 << 10
 
 // outbox sends slabs through a client, and holds back who sends faster than the brokers take.
 type outbox struct {
-	client *kgo.Client
-	limit  int             // bytes
-	spare  *sync.Pool      // of slabs
-	life   context.Context // of the records; not that of a call, whose end would leave it open whether a record is there
-	end    context.CancelFunc
+	client  *kgo.Client
+	limit   int             // bytes
+	spare   *sync.Pool      // of slabs
+	life    context.Context // of the records; not that of a call, whose end would leave it open whether a record is there
+	end     context.CancelFunc
+	refused *refuse.Box // takes rows that brokers refuse; nil: the first one ends the run
 
 	mu    sync.Mutex
 	rows  int

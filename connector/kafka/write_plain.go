@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-project/leat/catalog"
+	refuse "github.com/leat-project/leat/connector/refusal"
 )
 
 // plainWriter writes each row at least once.
@@ -20,7 +21,7 @@ type plainWriter struct {
 	closing  sync.Once
 }
 
-func newPlainWriter(s *writeSettings, limit int) (*plainWriter, error) {
+func newPlainWriter(s *writeSettings, limit int, rows *refuse.Box) (*plainWriter, error) {
 	client, err := kgo.NewClient(s.producer(limit)...)
 	if err != nil {
 		return nil, err
@@ -28,6 +29,7 @@ func newPlainWriter(s *writeSettings, limit int) (*plainWriter, error) {
 	w := &plainWriter{settings: s}
 	w.slabs.New = func() any { return newSlab() }
 	w.box = newOutbox(client, s.buffer, &w.slabs)
+	w.box.refused = rows
 	return w, nil
 }
 
@@ -62,6 +64,9 @@ func (w *plainWriter) Abort() error {
 	w.closing.Do(w.box.close)
 	return nil
 }
+
+// Refusals returns the rows that the brokers do not take.
+func (w *plainWriter) Refusals() ([]catalog.RefusedRows, error) { return w.box.refused.Refusals() }
 
 // Metrics returns what is under way, and what has failed.
 func (w *plainWriter) Metrics() []catalog.Metric { return boxMetrics(w.box) }

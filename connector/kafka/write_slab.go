@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	refuse "github.com/leat-project/leat/connector/refusal"
 )
 
 // The most that one slab holds. Small enough that memory comes back soon, large enough that its costs are spread over many rows.
@@ -37,7 +39,8 @@ type slab struct {
 	data  []byte
 	cuts  []cut
 	heads []head
-	time  int64 // when it was sent, ms
+	rows  []refuse.Row // that the records were made of, where refused ones are asked for
+	time  int64        // when it was sent, ms
 
 	records []kgo.Record
 	headers []kgo.RecordHeader
@@ -57,6 +60,8 @@ func newSlab() *slab {
 
 func (s *slab) reset() {
 	s.data, s.cuts, s.heads = s.data[:0], s.cuts[:0], s.heads[:0]
+	clear(s.rows)
+	s.rows = s.rows[:0]
 	clear(s.records)
 	clear(s.headers)
 	s.records, s.headers, s.box = s.records[:0], s.headers[:0], nil
@@ -93,9 +98,24 @@ func (s *slab) build(topic string, now int64) {
 func (s *slab) told(r *kgo.Record, err error) {
 	if err != nil {
 		s.spoiled.Store(true)
-		s.box.failed(r, err)
+		if !s.refused(r, err) {
+			s.box.failed(r, err)
+		}
 	}
 	if s.left.Add(-1) == 0 {
 		s.box.release(s)
 	}
+}
+
+// refused puts the row of a record aside that the brokers do not take, where somebody asks for it.
+func (s *slab) refused(r *kgo.Record, err error) bool {
+	if s.box.refused == nil || len(s.rows) < len(s.records) || !ofRecord(err) {
+		return false
+	}
+	for i := range s.records {
+		if &s.records[i] == r {
+			return s.box.refused.Add(s.rows[i], explainRecord(r, err))
+		}
+	}
+	return false
 }

@@ -328,6 +328,45 @@ func TestWriteNamesAMissingPartition(t *testing.T) {
 	}
 }
 
+// TestWriteSetsAside gives back what the client or the brokers refuse after Write, and writes the rest.
+func TestWriteSetsAside(t *testing.T) {
+	r := newRig(t, 2, nil)
+	schema := append(column.Schema{{Name: "to", Type: column.IntType}}, payloadSchema...)
+	s, err := newSink(r.with(map[string]any{"partition": "to"}), &catalog.SinkEnv{Name: "Write", Refusals: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Open(t.Context(), schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort() //nolint:errcheck // it has been committed
+	e := w.NewEncoder()
+	write(t, e, batchOf(t, schema, []any{int64(0), "a"}, []any{int64(7), "b"}, []any{int64(1), "c"}, []any{int64(9), "d"}))
+	if err := w.(catalog.Syncer).Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	refused, err := w.(catalog.Refuser).Refusals()
+	for _, of := range refused {
+		for _, row := range of.Rows {
+			if !errors.Is(row.Err, errNoPartition) {
+				t.Errorf("a row was refused for %v", row.Err)
+			}
+			got = append(got, fmt.Sprint(of.Batch.Cols[0].Value(int(row.Row)), of.Batch.Cols[1].Value(int(row.Row))))
+		}
+	}
+	if slices.Sort(got); err != nil || !slices.Equal(got, []string{"7b", "9d"}) {
+		t.Errorf("refused %q, %v", got, err)
+	}
+	if _, err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := values(r.read()); !slices.Equal(got, []string{"a", "c"}) {
+		t.Errorf("written %q", got)
+	}
+}
+
 func TestOpenNamesAMissingTopic(t *testing.T) {
 	broker := services.Kafka(t)
 	s, err := newSink(map[string]any{"bootstrap_servers": broker, "topic": "no.such-topic", "format": "RAW"}, &catalog.SinkEnv{Name: "W"})
