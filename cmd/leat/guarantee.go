@@ -141,8 +141,11 @@ func pingAll(ctx context.Context, p *plan.Plan, src *source, problems *diag.List
 	for i, err := range found {
 		if err != nil {
 			n := all[i].node
-			problems.Problems = append(problems.Problems, problemOf(&diag.Failure{Code: diag.NoServer, Place: n.Place, Transform: n.Name, Err: err,
-				Hint: "Is the server running, may this machine reach it, and are the address and the login right?"}, src))
+			hint := "Is the server running, may this machine reach it, and are the address and the login right?"
+			if p := (*catalog.Problem)(nil); errors.As(err, &p) && p.Hint != "" {
+				hint = p.Hint
+			}
+			problems.Problems = append(problems.Problems, problemOf(&diag.Failure{Code: diag.NoServer, Place: n.Place, Transform: n.Name, Err: err, Hint: hint}, src))
 		}
 	}
 }

@@ -229,64 +229,54 @@ const (
 	partitionBytes = 1 << 20
 )
 
+// consumerNumbers are the settings of the Java client's consumer that hold a number and change something here.
+var consumerNumbers = map[string]func(s *readSource, n int32){
+	"fetch.min.bytes":           func(s *readSource, n int32) { s.fetch = append(s.fetch, kgo.FetchMinBytes(n)) },
+	"fetch.max.bytes":           func(s *readSource, n int32) { s.fetch = append(s.fetch, kgo.FetchMaxBytes(n)) },
+	"max.partition.fetch.bytes": func(s *readSource, n int32) { s.fetch = append(s.fetch, kgo.FetchMaxPartitionBytes(n)) },
+	"fetch.max.wait.ms":         func(s *readSource, n int32) { s.fetch = append(s.fetch, kgo.FetchMaxWait(millis(n))) },
+	"session.timeout.ms":        func(s *readSource, n int32) { s.membership = append(s.membership, kgo.SessionTimeout(millis(n))) },
+	"heartbeat.interval.ms":     func(s *readSource, n int32) { s.membership = append(s.membership, kgo.HeartbeatInterval(millis(n))) },
+	"metadata.max.age.ms": func(s *readSource, n int32) {
+		s.refresh = max(millis(n), 100*time.Millisecond)
+		s.fetch = append(s.fetch, kgo.MetadataMinAge(100*time.Millisecond))
+	},
+}
+
+// consumerIgnored are those that have a good value here, or that something else decides.
+var consumerIgnored = []string{"auto.offset.reset", "enable.auto.commit", "auto.commit.interval.ms", "max.poll.records", "max.poll.interval.ms", "request.timeout.ms",
+	"partition.assignment.strategy", "default.api.timeout.ms", "key.deserializer", "value.deserializer", "check.crcs", "client.rack"}
+
+func millis(n int32) time.Duration { return time.Duration(n) * time.Millisecond }
+
 // consumer reads the settings of the Java client that are the consumer's.
 func (s *readSource) consumer(settings map[string]any) error {
 	isolation := kgo.ReadCommitted()
 	s.fetch = []kgo.Opt{kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes), kgo.FetchMaxWait(500 * time.Millisecond), kgo.MaxConcurrentFetches(2)}
 	var errs []error
-	number := func(key, value string, take func(n int32) kgo.Opt) {
-		n, err := strconv.ParseInt(value, 10, 32)
-		if err != nil || n < 0 {
-			errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.BadValue, Text: fmt.Sprintf("wanted a number for %s, found %q", key, value)})
-			return
-		}
-		if opt := take(int32(n)); opt != nil {
-			s.fetch = append(s.fetch, opt)
-		}
+	bad := func(code diag.Code, hint, format string, args ...any) {
+		errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: code, Text: fmt.Sprintf(format, args...), Hint: hint})
 	}
-	ignored := []string{"auto.offset.reset", "enable.auto.commit", "auto.commit.interval.ms", "max.poll.records", "max.poll.interval.ms", "request.timeout.ms",
-		"partition.assignment.strategy", "default.api.timeout.ms", "key.deserializer", "value.deserializer", "check.crcs", "client.rack"}
-	known := []string{"group.id", "isolation.level", "fetch.min.bytes", "fetch.max.bytes", "fetch.max.wait.ms", "max.partition.fetch.bytes", "metadata.max.age.ms"}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		value := fmt.Sprint(settings[key])
-		switch key {
-		case "group.id":
+		number := consumerNumbers[key]
+		switch {
+		case number != nil:
+			n, err := strconv.ParseInt(value, 10, 32)
+			if err != nil || n < 0 {
+				bad(diag.BadValue, "", "wanted a number for %s, found %q", key, value)
+				continue
+			}
+			number(s, int32(n))
+		case key == "group.id":
 			s.group = value
-		case "isolation.level":
-			switch value {
-			case "read_committed":
-			case "read_uncommitted":
-				isolation = kgo.ReadUncommitted()
-			default:
-				errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.BadValue, Text: fmt.Sprintf("no isolation.level is named %q", value), Hint: "It is read_committed or read_uncommitted."})
-			}
-		case "fetch.min.bytes":
-			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMinBytes(n) })
-		case "fetch.max.bytes":
-			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxBytes(n) })
-		case "max.partition.fetch.bytes":
-			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxPartitionBytes(n) })
-		case "fetch.max.wait.ms":
-			number(key, value, func(n int32) kgo.Opt { return kgo.FetchMaxWait(time.Duration(n) * time.Millisecond) })
-		case "session.timeout.ms":
-			number(key, value, func(n int32) kgo.Opt {
-				s.membership = append(s.membership, kgo.SessionTimeout(time.Duration(n)*time.Millisecond))
-				return nil
-			})
-		case "heartbeat.interval.ms":
-			number(key, value, func(n int32) kgo.Opt {
-				s.membership = append(s.membership, kgo.HeartbeatInterval(time.Duration(n)*time.Millisecond))
-				return nil
-			})
-		case "metadata.max.age.ms":
-			number(key, value, func(n int32) kgo.Opt {
-				s.refresh = max(time.Duration(n)*time.Millisecond, 100*time.Millisecond)
-				return kgo.MetadataMinAge(100 * time.Millisecond)
-			})
-		default:
-			if !slices.Contains(ignored, key) && !isConnectionKey(key) {
-				errs = append(errs, &catalog.Problem{Key: "consumer_config", Code: diag.UnknownKey, Text: fmt.Sprintf("the consumer has no key %q", key), Hint: diag.DidYouMean(key, "keys", known)})
-			}
+		case key == "isolation.level" && value == "read_uncommitted":
+			isolation = kgo.ReadUncommitted()
+		case key == "isolation.level" && value != "read_committed":
+			bad(diag.BadValue, "It is read_committed or read_uncommitted.", "no isolation.level is named %q", value)
+		case key != "isolation.level" && !slices.Contains(consumerIgnored, key) && !isConnectionKey(key):
+			known := append(slices.Sorted(maps.Keys(consumerNumbers)), "group.id", "isolation.level")
+			bad(diag.UnknownKey, diag.DidYouMean(key, "keys", known), "the consumer has no key %q", key)
 		}
 	}
 	s.fetch = append(s.fetch, kgo.FetchIsolationLevel(isolation))

@@ -48,6 +48,9 @@ func (s *readSource) groupSettings() error {
 	if s.until != 0 || s.most != 0 {
 		problem("assignment", diag.Unsupported, `Leave out "until" and "max_read_time_seconds", or "assignment".`, "what a group shares out has no end that one process could see")
 	}
+	if err := kgo.ValidateOpts(append(slices.Clone(s.membership), kgo.ConsumerGroup("any"))...); err != nil {
+		problem("consumer_config", diag.BadValue, "heartbeat.interval.ms is less than session.timeout.ms: a third of it is usual.", "the settings of the group do not fit together: "+err.Error())
+	}
 	return errors.Join(errs...)
 }
 
@@ -99,7 +102,7 @@ func (m *member) join(ctx context.Context) error {
 	opts = append(opts, kgo.ConsumerGroup(s.group), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(), kgo.RequireStableFetchOffsets(),
 		kgo.BlockRebalanceOnPoll(), kgo.AdjustFetchOffsetsFn(m.assigned), kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(),
-		kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(s.refresh))
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(min(s.refresh, time.Hour)))
 	if s.pattern != nil {
 		opts = append(opts, kgo.ConsumeRegex(), kgo.ConsumeTopics(s.pattern.String()))
 	} else {

@@ -387,6 +387,7 @@ func TestGroupProblems(t *testing.T) {
 		code diag.Code
 	}{
 		{"no name", map[string]any{}, diag.MissingKey},
+		{"a heartbeat too slow", map[string]any{"consumer_config": map[string]any{"group.id": "g", "session.timeout.ms": int64(1000), "heartbeat.interval.ms": int64(2000)}}, diag.BadValue},
 		{"an end", map[string]any{"until": "latest", "consumer_config": map[string]any{"group.id": "g"}}, diag.Unsupported},
 		{"a time", map[string]any{"max_read_time_seconds": int64(1), "consumer_config": map[string]any{"group.id": "g"}}, diag.Unsupported},
 	} {
@@ -394,7 +395,7 @@ func TestGroupProblems(t *testing.T) {
 		maps.Copy(config, c.keys)
 		_, err := newReadSource(config)
 		var p *catalog.Problem
-		if !errors.As(err, &p) || p.Code != c.code || p.Key != "assignment" {
+		if !errors.As(err, &p) || p.Code != c.code || p.Key != "assignment" && p.Key != "consumer_config" {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
