@@ -25,6 +25,7 @@ type keyed struct {
 	held   []*held
 	first  atomic.Int64 // the least time of a row that is held
 	states [kernel.KeyGroups]map[string]*keyState
+	forgot int64 // the watermark when old keys were last looked for
 }
 
 // keyState is what is remembered of a key. It is nil before its first row.
@@ -46,6 +47,7 @@ type stepper interface {
 // keyRun is the rows [from, to) of a batch, all of one key.
 type keyRun struct {
 	state    *keyState
+	before   int64 // the time of the key's last row before these; noMark: there was none
 	from, to int
 }
 
@@ -130,7 +132,10 @@ func (s *stream) fireKeyed(ctx context.Context, n *node, mark int64) error {
 		}
 		k.drop(mark)
 	}
-	k.forgetOld(mark)
+	if after := k.stepper.forget(); after > 0 && mark-k.forgot > after/8 { // it looks at all keys
+		k.forgetOld(mark, after)
+		k.forgot = mark
+	}
 	return nil
 }
 
@@ -158,10 +163,12 @@ func (k *keyed) runRows(ctx context.Context, n *node, w *worker, rows []heldRow)
 			runs[len(runs)-1].to++
 		} else {
 			states := k.states[r.of.groups[r.row]] // a key group is one worker's
-			if states[string(key)] == nil {
-				states[string(key)] = &keyState{}
+			of := states[string(key)]
+			if of == nil {
+				of = &keyState{last: noMark}
+				states[string(key)] = of
 			}
-			runs = append(runs, keyRun{state: states[string(key)], from: i, to: i + 1})
+			runs = append(runs, keyRun{state: of, before: of.last, from: i, to: i + 1})
 		}
 		runs[len(runs)-1].state.last = b.Times[i]
 	}
@@ -215,10 +222,9 @@ func (k *keyed) drop(mark int64) {
 	k.first.Store(least)
 }
 
-// forgetOld drops the state of keys that have had no row for as long as the node says.
-func (k *keyed) forgetOld(mark int64) {
-	after := k.stepper.forget()
-	if after <= 0 || mark == endMark || mark < noMark+after {
+// forgetOld drops the state of keys that have had no row for so long. A key that comes back begins anew in any case.
+func (k *keyed) forgetOld(mark, after int64) {
+	if mark == endMark || mark < noMark+after {
 		return
 	}
 	for _, states := range k.states {

@@ -14,6 +14,7 @@ type foldStepper struct {
 	make func() kernel.Fold
 	args [][]*kernel.Program // of each worker
 	port *plan.Port          // of the input
+	gap  int64
 }
 
 func newFoldStepper(r *run, n *node, op *plan.Ordered) (*foldStepper, error) {
@@ -21,7 +22,7 @@ func newFoldStepper(r *run, n *node, op *plan.Ordered) (*foldStepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &foldStepper{make: fold, port: r.plan.Port(n.In[0])}
+	s := &foldStepper{make: fold, port: r.plan.Port(n.In[0]), gap: op.Gap}
 	for range r.opts.Parallelism {
 		var args []*kernel.Program
 		for _, e := range op.Args {
@@ -32,7 +33,7 @@ func newFoldStepper(r *run, n *node, op *plan.Ordered) (*foldStepper, error) {
 	return s, nil
 }
 
-func (s *foldStepper) forget() int64 { return 0 }
+func (s *foldStepper) forget() int64 { return s.gap }
 
 func (s *foldStepper) append(dst []byte, value any) []byte {
 	if f, ok := value.(kernel.Fold); ok {
@@ -67,8 +68,14 @@ func (s *foldStepper) run(ctx context.Context, w *worker, n *node, b *column.Bat
 		if r.state.value == nil {
 			r.state.value = s.make()
 		}
-		fold := r.state.value.(kernel.Fold)
+		fold, last := r.state.value.(kernel.Fold), r.before
 		for i := r.from; i < r.to; i++ {
+			at := int64(b.Time(i))
+			if s.gap > 0 && last != noMark && at-last > s.gap { // whether or not it has been dropped by now
+				fold = s.make()
+				r.state.value = fold
+			}
+			last = at
 			if failed[int32(i)] {
 				continue
 			}
@@ -138,7 +145,7 @@ func (g *gather) rows(source int, b *column.Batch) (*column.Batch, []keyRun) {
 	}
 	runs := make([]keyRun, b.N)
 	for i := range runs {
-		runs[i] = keyRun{state: &keyState{}, from: int(lists.Offsets[i]) - first, to: int(lists.Offsets[i+1]) - first}
+		runs[i] = keyRun{state: &keyState{}, before: noMark, from: int(lists.Offsets[i]) - first, to: int(lists.Offsets[i+1]) - first}
 	}
 	return rows, runs
 }

@@ -458,7 +458,7 @@ func TestStreamIsKilled(t *testing.T) {
 }
 
 // scored is a plan that scores the rows of each key, and writes to the ledger.
-func scored(t *topic, mark *plan.Watermark, to *ledger) *plan.Plan {
+func scored(t *topic, mark *plan.Watermark, gap int64, to *ledger) *plan.Plan {
 	b := plan.NewBuilder("test")
 	b.At = plan.Meta{Name: "Read"}
 	in := b.Source("TestTopic", map[string]any{"topic": t}, eventSchema, !t.ends).Main()
@@ -466,7 +466,7 @@ func scored(t *topic, mark *plan.Watermark, to *ledger) *plan.Plan {
 	in = b.AssignTime(in, nil, mark).Main()
 	b.At.Name = "Score"
 	detector := map[string]any{"type": "ZScore", "config": map[string]any{"stdev_tracker": map[string]any{"type": "IncSlidingStdevTracker", "config": map[string]any{"window_size": int64(50)}}}}
-	n := b.Ordered(in, &plan.Ordered{Fn: "anomaly", Config: map[string]any{"detector": detector}, Keys: []string{"k"}, Args: []*expr.Expr{eventField("v")}, Tag: "anomaly"}, plan.AnomalyType())
+	n := b.Ordered(in, &plan.Ordered{Fn: "anomaly", Config: map[string]any{"detector": detector}, Keys: []string{"k"}, Args: []*expr.Expr{eventField("v")}, Tag: "anomaly", Gap: gap}, plan.AnomalyType())
 	b.At.Name = "Write"
 	b.Sink("TestLedger", map[string]any{"ledger": to}, n.Main())
 	plan.Prune(b.Plan)
@@ -474,12 +474,20 @@ func scored(t *topic, mark *plan.Watermark, to *ledger) *plan.Plan {
 }
 
 // TestOrderedStreamIsKilled kills a stream of rows that are scored in order by key. It gives what bounded input gives, in which each key's rows are in the order of
-// their time, too.
+// their time, too. So it is where keys are forgotten that were silent for long.
 func TestOrderedStreamIsKilled(t *testing.T) {
+	never := orderedStreamIsKilled(t, 0)
+	if slices.Equal(never, orderedStreamIsKilled(t, 200)) {
+		t.Error("no key was silent for so long that it was forgotten")
+	}
+}
+
+func orderedStreamIsKilled(t *testing.T, gap int64) []string {
+	t.Helper()
 	mark := &plan.Watermark{Disorder: 300, Idle: 10_000}
 	parts := events(3, 1500, 300, 8)
 	sink := &rows{}
-	p := scored(&topic{parts: parts, ends: true}, mark, nil)
+	p := scored(&topic{parts: parts, ends: true}, mark, gap, nil)
 	p.Nodes[len(p.Nodes)-1].Op = &plan.Sink{Connector: "TestRowsAndWindows", Config: map[string]any{"sink": sink}}
 	if _, err := engine.Run(t.Context(), p, engine.Options{Parallelism: 2}); err != nil {
 		t.Fatal(err)
@@ -492,18 +500,19 @@ func TestOrderedStreamIsKilled(t *testing.T) {
 		store, c := openStore(t, dir)
 		o := engine.Options{Parallelism: 1 + kills%3, Stream: engine.StreamOptions{Store: store, Checkpoint: c, Interval: time.Millisecond}}
 		if kills == 15 {
-			drain(t, tp, scored(tp, mark, to), o)
+			drain(t, tp, scored(tp, mark, gap, to), o)
 			store.Close()
 			break
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(10*time.Millisecond))))
-		if _, err := engine.Run(ctx, scored(tp, mark, to), o); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := engine.Run(ctx, scored(tp, mark, gap, to), o); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("run %d ended with %v", kills, err)
 		}
 		cancel()
 		store.Close()
 	}
 	same(t, sink.lines, to.sorted())
+	return sink.lines
 }
 
 // TestStreamStops stops a stream at a checkpoint and goes on.

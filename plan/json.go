@@ -157,7 +157,11 @@ func opJSON(n *Node) map[string]any {
 		for i, e := range op.Args {
 			args[i] = exprJSON(e)
 		}
-		return map[string]any{"fn": op.Fn, "config": configJSON(op.Config), "keys": op.Keys, "args": args, "tag": op.Tag}
+		out := map[string]any{"fn": op.Fn, "config": configJSON(op.Config), "keys": op.Keys, "args": args, "tag": op.Tag}
+		if op.Gap > 0 {
+			out["gap_ms"] = op.Gap
+		}
+		return out
 	case *Window:
 		return map[string]any{"windowing": windowJSON(op.Windowing)}
 	case *Aggregate:

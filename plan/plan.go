@@ -134,6 +134,7 @@ type (
 		Keys   []string // none: one key
 		Args   []*expr.Expr
 		Tag    string
+		Gap    int64 // a key is forgotten after so many milliseconds without a row; 0: never
 	}
 	// Merge is the union of its inputs, which have the same schema. Ports: main.
 	Merge struct{}

@@ -183,6 +183,9 @@ func (op *Ordered) text() string {
 	if len(op.Keys) > 0 {
 		s += " by " + strings.Join(op.Keys, ", ")
 	}
+	if op.Gap > 0 {
+		s += ", gap " + millis(op.Gap)
+	}
 	return s
 }
 

@@ -37,13 +37,14 @@ Each looks at the last 1000 values unless its trackers (sub_stat_tracker and std
 
 **State**: with "key" each key is looked at on its own. A value is scored before it is learned. Rows of a key are taken by event time, then by their place in the
 source, so that the result is the same at any parallelism; in a stream a row waits until the watermark has passed it, and one that comes later goes to the output "late". Windowing
-does not matter. Rows that wait, and what is known of each key, are kept in memory.
+does not matter. Rows that wait, and what is known of each key, are kept in memory: where keys come and go, "gap" says when to forget one.
 
 Beam's result is a row without a schema, in which the predictions are a list; here expressions can read anomaly.label.
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#anomalydetection",
 	Fields: []catalog.Field{
 		{Name: "detector", Type: catalog.AnyValue, Required: true, Doc: "The detector: {type: ZScore, config: {features: [value]}}."},
+		{Name: "gap", Type: catalog.Length, Doc: "Forget a key after so long without a row, by event time; by default never."},
 		{Name: "key", Type: catalog.TextList, Doc: "The fields by which rows are looked at apart; none: all together."},
 	},
 	Errors: true,
@@ -108,6 +109,10 @@ func lowerAnomalyDetection(l *catalog.Lowering) catalog.Outputs {
 		return failed()
 	}
 	op := &plan.Ordered{Fn: "anomaly", Config: map[string]any{"detector": detector}, Keys: keys, Args: []*expr.Expr{expr.FieldRef(schema[i])}, Tag: anomalyField}
+	if gap := l.Config.Get("gap"); gap != nil && gap.Data != nil {
+		span, _ := catalog.ParseLength(gap.Data) // it has been checked
+		op.Gap = int64(span)
+	}
 	n := l.Builder.Ordered(l.Main(), op, plan.AnomalyType())
 	return catalog.Main(n.Main(), n)
 }
