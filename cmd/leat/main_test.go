@@ -174,3 +174,25 @@ func TestHelp(t *testing.T) {
 		t.Error("no completions")
 	}
 }
+
+// TestJSONLogsShowNoRow keeps rows out of logs that programs read, unless they are asked for.
+func TestJSONLogsShowNoRow(t *testing.T) {
+	name := file(t, "p.yaml", `pipeline:
+  type: chain
+  transforms:
+    - type: Create
+      config: {elements: [{secret: 4711, a: 0}]}
+    - type: MapToFields
+      config: {language: python, fields: {x: 1 // a, secret: secret}}
+    - type: LogForTesting
+`)
+	for _, test := range []struct {
+		args []string
+		want bool
+	}{{[]string{"run", "--log-format", "json", name}, false}, {[]string{"run", "--log-format", "json", "--log-rows", name}, true}, {[]string{"run", name}, true}} {
+		_, stderr, code := leat(t, "", test.args...)
+		if code == 0 || !strings.Contains(stderr, "ZeroDivisionError") || strings.Contains(stderr, "4711") != test.want {
+			t.Errorf("%v gives %d:\n%s", test.args, code, stderr)
+		}
+	}
+}

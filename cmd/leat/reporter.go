@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -20,6 +21,7 @@ type reporter struct {
 	g       *global
 	w       io.Writer
 	asJSON  bool
+	rows    bool     // may be shown: logs that are kept and sent on are no place for them
 	monitor *monitor // that serves how a run goes; nil: none
 
 	mu    sync.Mutex
@@ -160,6 +162,17 @@ func (r *reporter) summary(p *plan.Plan, result *engine.Result, end *streamEnd, 
 		}
 		writeSummary(r.w, result, end, used)
 	})
+}
+
+// withoutRow returns a failure as it may be logged.
+func (r *reporter) withoutRow(err error) error {
+	var f *diag.Failure
+	if r.rows || !errors.As(err, &f) || f.Row == "" {
+		return err
+	}
+	of := *f
+	of.Row = ""
+	return &of
 }
 
 // failure says why a run failed and what became of its output.

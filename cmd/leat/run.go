@@ -20,6 +20,7 @@ type runFlags struct {
 	memoryLimit string
 	tempDir     string
 	logFormat   string
+	logRows     bool
 	cpuProfile  string
 	offline     bool
 	listen      string
@@ -55,6 +56,7 @@ All it has to say goes to standard error.`,
 	cmd.Flags().StringVar(&flags.memoryLimit, "memory-limit", "", "the memory to stay within, by spilling to disk: a `size` such as 512MiB (default: half of the machine's or container's)")
 	cmd.Flags().StringVar(&flags.tempDir, "temp-dir", "", "the `folder` for spilled state (default: the system's)")
 	cmd.Flags().StringVar(&flags.logFormat, "log-format", "text", "text, or json: one object for each event")
+	cmd.Flags().BoolVar(&flags.logRows, "log-rows", false, "with --log-format json: show the row that a run failed on, too")
 	cmd.Flags().StringVar(&flags.cpuProfile, "cpu-profile", "", "write a profile of the run to this `file`, for go tool pprof")
 	cmd.Flags().BoolVar(&flags.offline, "offline", false, "download nothing: a pipeline with models needs their runtime to be installed")
 	cmd.Flags().StringVar(&flags.listen, "listen", "", "serve /metrics, /healthz and /readyz at this `address`, such as 127.0.0.1:9090 (default: nothing is served)")
@@ -75,6 +77,7 @@ func (g *global) run(ctx context.Context, file string, flags *runFlags) error {
 	}
 	defer monitor.close()
 	log := newReporter(g, flags.logFormat == "json")
+	log.rows = !log.asJSON || flags.logRows
 	log.monitor = monitor
 	ctx, signals := catchSignals(ctx, log)
 	defer signals.release()
@@ -134,7 +137,7 @@ func execute(ctx context.Context, p *plan.Plan, src *source, o engine.Options, l
 		log.interrupted(result)
 		return exit(exitInterrupted)
 	}
-	log.failure(problemOf(asFailure(err), src), result)
+	log.failure(problemOf(log.withoutRow(asFailure(err)), src), result)
 	return exit(exitFailed)
 }
 

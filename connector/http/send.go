@@ -16,6 +16,7 @@ import (
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
+	"github.com/leat-project/leat/diag"
 )
 
 // sendTimeout is how long one request may take, its answer included.
@@ -183,22 +184,17 @@ const rowExcerpt = 200
 
 // explain names the rows in an error.
 func (r *request) explain(err error) error {
-	what := "the row"
+	f := &diag.Failure{Code: diag.CannotWrite, Origin: r.where, Row: string(r.first), Err: err}
+	if len(f.Row) > rowExcerpt {
+		f.Row = f.Row[:rowExcerpt] + "…"
+	}
 	if r.rows > 1 {
-		what = fmt.Sprintf("%d rows, of which the first", r.rows)
+		f.Err = fmt.Errorf("%w; it was sent %d rows, of which the first is shown", err, r.rows)
 	}
-	if r.where != "" {
-		what += " from " + r.where
-	}
-	first := r.first
-	if len(first) > rowExcerpt {
-		first = append(append([]byte{}, first[:rowExcerpt]...), "…"...)
-	}
-	remedy := ""
 	if refusal.IsBad(err) {
-		remedy = "; error_handling would set such rows aside"
+		f.Hint = "Give the transform an error_handling output to set such rows aside."
 	}
-	return fmt.Errorf("%w; it was sent %s: %s%s", err, what, first, remedy)
+	return f
 }
 
 func (w *sender) fail(err error) {

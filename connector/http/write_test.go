@@ -304,7 +304,7 @@ func TestWriteEndsWhereItWillNotPass(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"POST " + s.URL + "/in:", "422 Unprocessable Entity", "n is too large!!", "the row from orders/3:3", `{"id":"r2","n":2}`} {
+	for _, want := range []string{"POST " + s.URL + "/in:", "422 Unprocessable Entity", "n is too large!!", "at orders/3:3", `{"id":"r2","n":2}`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q: %v", want, err)
 		}
@@ -326,7 +326,7 @@ func TestWriteGivesUpAfterAttempts(t *testing.T) {
 	w, _ := openSink(t, map[string]any{"url": s.URL, "batch_rows": int64(10), "retry": map[string]any{"attempts": int64(3), "first": "1ms"}}, false)
 	err := write(t, w, rows(0, 2))
 	var e *retry.Exhausted
-	if !errors.As(err, &e) || s.n.Load() != 3 || !strings.Contains(err.Error(), "2 rows, of which the first from orders/3:1") {
+	if !errors.As(err, &e) || s.n.Load() != 3 || !strings.Contains(err.Error(), "2 rows, of which the first is shown, at orders/3:1") {
 		t.Errorf("error %v after %d requests", err, s.n.Load())
 	}
 }
