@@ -77,4 +77,5 @@ const (
 	StateMismatch Code = "LT0903" // a checkpoint that does not fit the pipeline
 	StateDamaged  Code = "LT0904" // a checkpoint that cannot be read
 	StateBusy     Code = "LT0905" // state that another run uses
+	CannotStop    Code = "LT0906" // a stream did not stop at a checkpoint in time
 )

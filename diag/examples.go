@@ -291,4 +291,5 @@ pipeline:
 	{StateMismatch, "A checkpoint does not fit the pipeline", ""},
 	{StateDamaged, "A checkpoint cannot be read", ""},
 	{StateBusy, "Another run uses the state", ""},
+	{CannotStop, "A stream did not stop at a checkpoint in time", ""},
 }

@@ -26,6 +26,8 @@ type streamFigures struct {
 	at          atomic.Int64 // when it was committed, Unix nanoseconds
 	pending     atomic.Int64 // when the checkpoint that is on its way was taken, Unix nanoseconds; 0: none is
 	stalled     atomic.Bool  // that takes so long that sources wait
+	due         atomic.Int64 // when the next one is to be taken, Unix nanoseconds
+	stuck       atomic.Bool  // it could not be for long
 	latency     histogram
 }
 
@@ -57,6 +59,12 @@ type partOf struct {
 
 // maxParts is how many parts an aggregate has at a checkpoint before they are put together.
 const maxParts = 12
+
+// takeNext says when the next checkpoint is due.
+func (s *stream) takeNext() {
+	s.nextTake = s.clock().Add(s.opts.Interval)
+	s.figures.due.Store(s.nextTake.UnixNano())
+}
 
 func (s *stream) takeDue(now time.Time) bool {
 	return s.pending == nil && !now.Before(s.nextTake) && s.wantsTake(now)
@@ -90,7 +98,7 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 	}
 	s.pending = p
 	s.figures.pending.Store(p.taken.UnixNano())
-	s.nextTake = s.clock().Add(s.opts.Interval)
+	s.takeNext()
 	go func() {
 		defer close(p.done)
 		p.err = s.write(ctx, p)
@@ -103,6 +111,9 @@ func (s *stream) take(ctx context.Context) (*pending, error) {
 	s.changed.Store(false)
 	p := &pending{parts: map[*node][]*partOf{}, blobs: map[*node][]byte{}, positions: map[*feed]map[string]string{}, taken: s.clock(), done: make(chan struct{})}
 	c := &state.Checkpoint{Job: s.opts.Job, Taken: p.taken, Program: s.opts.Program}
+	if s.opts.Checkpoint != nil {
+		c.Restored = s.opts.Checkpoint.Restored
+	}
 	p.checkpoint = c
 	if s.opts.Store != nil {
 		c.Epoch = s.opts.Store.NextEpoch()

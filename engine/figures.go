@@ -39,6 +39,7 @@ type StreamProgress struct {
 	Checkpoints    int64 // made in this run
 	Failures       int64 // tries to write one that failed
 	Failing        bool  // the last try failed
+	Stalled        bool  // nothing goes on: a checkpoint or a worker waits for a sink or the disk
 	CheckpointTook time.Duration
 	CheckpointSize int64
 	CheckpointAt   time.Time // when the last was committed; zero: none yet
@@ -64,7 +65,7 @@ func (p *Progress) Stream() (out StreamProgress, ok bool) {
 		return out, false
 	}
 	f := &s.figures
-	out = StreamProgress{Epoch: f.epoch.Load(), Checkpoints: f.checkpoints.Load(), Failures: f.failures.Load(), Failing: f.failing.Load(), CheckpointTook: time.Duration(f.took.Load()),
+	out = StreamProgress{Epoch: f.epoch.Load(), Checkpoints: f.checkpoints.Load(), Failures: f.failures.Load(), Failing: f.failing.Load(), Stalled: f.stalled.Load() || f.stuck.Load(), CheckpointTook: time.Duration(f.took.Load()),
 		CheckpointSize: f.bytes.Load(), Turns: f.turns.Load(), Queued: s.queue.length(), Workers: len(s.workers)}
 	if at := f.at.Load(); at != 0 {
 		out.CheckpointAt = time.Unix(0, at)

@@ -87,6 +87,7 @@ func (p *Progress) begin(s *stream) {
 func (p *Progress) Snapshot() []NodeProgress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	under := p.underWay()
 	out := make([]NodeProgress, 0, len(p.nodes))
 	for _, c := range p.nodes {
 		n := NodeProgress{ID: c.node.ID, Name: c.node.Name, Transform: c.node.Transform, Kind: c.node.Op.Kind(),
@@ -96,13 +97,28 @@ func (p *Progress) Snapshot() []NodeProgress {
 		}
 		if c.stream != nil {
 			n.Late, n.Ahead, n.Watermark = c.stream.late.Load(), c.stream.ahead.Load(), c.stream.shown.Load()
-			n.Busy = time.Duration(c.stream.busy.Load())
+			c.stream.busyShown = max(c.stream.busyShown, time.Duration(c.stream.busy.Load())+under[c.node.ID]) // it never falls
+			n.Busy = c.stream.busyShown
 		}
 		if c.model != nil {
 			m := c.model()
 			n.Model = &m
 		}
 		out = append(out, n)
+	}
+	return out
+}
+
+// underWay is how long batches have been in nodes that are not done with them.
+func (p *Progress) underWay() map[int]time.Duration {
+	if p.stream == nil {
+		return nil
+	}
+	out, now := map[int]time.Duration{}, time.Now()
+	for _, w := range p.stream.workers {
+		if n, since := w.where(now); since > time.Second { // less is soon in the figure itself
+			out[n.ID] += since
+		}
 	}
 	return out
 }

@@ -21,11 +21,14 @@ type StreamOptions struct {
 	Job        string            // the pipeline's name
 	Store      *state.Store      // of checkpoints; nil: none are made
 	Checkpoint *state.Checkpoint // where to go on; nil: at the beginning
+	Restored   bool              // Checkpoint is that of a savepoint, and is to be made the last one if it fits
 	Interval   time.Duration     // between checkpoints; 0: DefaultInterval
 	MaxDrift   time.Duration     // how far a source may be ahead of the slowest in event time; 0: any
 	// Stop ends the run at a checkpoint when it is closed, from which the next run goes on. With Drain all windows close first.
 	Stop  <-chan struct{}
 	Drain bool
+	// StopTimeout is how long a stream may take to stop; then it ends as it is, and the next run goes on from the last checkpoint. 0: as long as it takes.
+	StopTimeout time.Duration
 	// Notify is told what an operator should know; nil: dropped.
 	Notify func(level, text string)
 	// Trace is told of each checkpoint, and each turn that took long, after the fact; nil: dropped. It must not block.
@@ -67,14 +70,15 @@ type stream struct {
 
 // streamNode is what a node has in a stream.
 type streamNode struct {
-	feeds   []*feed  // that its rows come from
-	tracker *tracker // makes the watermark of what comes out; nil: that of the input
-	mark    int64    // the watermark of what comes out, as of the last turn
-	inMark  int64    // of what comes in: the least of the inputs'
-	late    atomic.Int64
-	ahead   atomic.Int64 // rows set aside as too far in the future
-	shown   atomic.Int64 // mark, for who looks on
-	busy    atomic.Int64 // nanoseconds that workers have spent in the node, and not in those after it
+	feeds     []*feed  // that its rows come from
+	tracker   *tracker // makes the watermark of what comes out; nil: that of the input
+	mark      int64    // the watermark of what comes out, as of the last turn
+	inMark    int64    // of what comes in: the least of the inputs'
+	late      atomic.Int64
+	ahead     atomic.Int64  // rows set aside as too far in the future
+	shown     atomic.Int64  // mark, for who looks on
+	busyShown time.Duration // guarded by Progress
+	busy      atomic.Int64  // nanoseconds that workers have spent in the node, and not in those after it
 
 	mu     sync.Mutex
 	parts  []*part // tables and segments beside those that the workers add to
@@ -141,6 +145,14 @@ func (s *stream) flow(ctx context.Context) (err error) {
 			err = closing
 		}
 	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer func() { err = ending(ctx, err) }()
+	s.cancel = cancel
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer cancel(nil)
+	running := make(chan struct{})
+	watchers.Go(func() { s.watchStop(ctx, running, cancel) })
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -151,9 +163,8 @@ func (s *stream) flow(ctx context.Context) (err error) {
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	s.cancel = cancel
-	defer cancel(nil)
+	close(running)
+	watchers.Go(func() { s.watchStuck(ctx) })
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
 	var wait sync.WaitGroup
@@ -332,7 +343,7 @@ func (s *stream) poke() {
 
 // coordinate makes turns until the stream ends. Only it pauses the queue.
 func (s *stream) coordinate(ctx context.Context, stopReading func()) error {
-	s.nextTake = s.clock().Add(s.opts.Interval)
+	s.takeNext()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

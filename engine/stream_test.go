@@ -701,11 +701,7 @@ func TestStateOfAnotherPipeline(t *testing.T) {
 		store, c := openStore(t, dir)
 		defer store.Close()
 		stop := make(chan struct{})
-		close(stop)
-		if c == nil {
-			stop = make(chan struct{})
-			time.AfterFunc(30*time.Millisecond, func() { close(stop) })
-		}
+		time.AfterFunc(30*time.Millisecond, func() { close(stop) })
 		_, err := engine.Run(t.Context(), p, engine.Options{Stream: engine.StreamOptions{Store: store, Checkpoint: c, Stop: stop}})
 		return err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-project/leat/catalog"
@@ -23,6 +24,17 @@ type worker struct {
 	// In a stream:
 	read   time.Time     // when the piece that is being pushed was read; zero: rows of windows are
 	within time.Duration // spent in the nodes after the one that is being pushed
+	in     atomic.Int64  // the node that is being pushed, plus 1; 0: none
+	since  atomic.Int64  // when that began, Unix nanoseconds
+}
+
+// where returns the node that a batch is in, and for how long.
+func (w *worker) where(now time.Time) (n *node, since time.Duration) {
+	began, id := w.since.Load(), w.in.Load()
+	if id == 0 {
+		return nil, 0
+	}
+	return w.run.nodes[id-1], max(now.Sub(time.Unix(0, began)), 0)
 }
 
 // step is a node as one worker runs it.
@@ -103,10 +115,14 @@ func (w *worker) push(ctx context.Context, e edge, b *column.Batch) error {
 	if w.run.stream == nil {
 		return w.steps[e.to].push(ctx, b, e.input)
 	}
-	before, began := w.within, time.Now()
+	before, began, outer := w.within, time.Now(), w.in.Load()
 	w.within = 0
+	w.since.Store(began.UnixNano())
+	w.in.Store(int64(e.to) + 1)
 	err := w.steps[e.to].push(ctx, b, e.input)
 	took := time.Since(began)
+	w.in.Store(outer)
+	w.since.Store(began.Add(took).UnixNano())
 	w.run.nodes[e.to].busy.Add(int64(took - w.within))
 	w.within = before + took
 	return err

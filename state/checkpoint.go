@@ -23,6 +23,7 @@ type Checkpoint struct {
 	Parts    []Part            `json:"parts,omitempty"`
 	Sources  []Source          `json:"sources,omitempty"`
 	Sinks    []Sink            `json:"sinks,omitempty"`
+	Restored string            `json:"restored,omitempty"` // the savepoint that was last gone back to
 	Counters map[string]int64  `json:"counters,omitempty"` // rows since the first run, by node
 	Notes    map[string]string `json:"notes,omitempty"`
 }

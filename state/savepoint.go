@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/leat-project/leat/internal/vfs"
 )
@@ -23,10 +24,15 @@ func (s *Store) Save(c *Checkpoint, name string) error {
 		return fmt.Errorf("%q is no name for a savepoint: use letters, digits, dots, dashes and underscores", name)
 	}
 	dir := filepath.Join(s.dir, savepoints, name)
-	if _, err := s.fs.List(dir); err == nil {
-		return fmt.Errorf("there is a savepoint %q: remove it, or choose another name", name)
-	}
 	to := &Store{fs: s.fs, dir: dir}
+	if _, err := s.fs.List(dir); err == nil {
+		if epochs, err := to.Epochs(); err != nil || len(epochs) > 0 {
+			return fmt.Errorf("there is a savepoint %q: remove it (leat state drop --savepoint %s), or choose another name", name, name)
+		}
+		if err := os.RemoveAll(dir); err != nil { // half of a copy
+			return err
+		}
+	}
 	if err := s.fs.MkdirAll(dir); err != nil {
 		return err
 	}
@@ -61,7 +67,8 @@ func (s *Store) Savepoint(name string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// Restore makes a savepoint the last checkpoint: its files are copied back, and it gets an epoch of its own. Nothing is committed again for it.
+// Restore copies a savepoint's files back, and returns its checkpoint with an epoch of its own. Decide makes it the last one, for which nothing is committed
+// again.
 func (s *Store) Restore(name string) (*Checkpoint, error) {
 	c, err := s.Savepoint(name)
 	if err != nil {
@@ -78,8 +85,33 @@ func (s *Store) Restore(name string) (*Checkpoint, error) {
 			c.Parts[p].Files[i] = fresh
 		}
 	}
+	c.Restored = restored(name, c)
 	c.Epoch, c.Sinks = s.NextEpoch(), nil
-	return c, s.Decide(c)
+	return c, nil
+}
+
+// restored tells a savepoint from another one that had its name before.
+func restored(name string, c *Checkpoint) string {
+	return name + "@" + c.Taken.UTC().Format(time.RFC3339Nano)
+}
+
+// IsRestored reports whether c came after going back to that savepoint.
+func (s *Store) IsRestored(c *Checkpoint, name string) bool {
+	if c == nil || c.Restored == "" {
+		return false
+	}
+	of, err := s.Savepoint(name)
+	return err == nil && c.Restored == restored(name, of)
+}
+
+// RemoveSavepoint removes a savepoint, or what is left of one.
+func (s *Store) RemoveSavepoint(name string) error {
+	dir := filepath.Join(s.dir, savepoints, name)
+	if _, err := s.fs.List(dir); !savepointName.MatchString(name) || err != nil {
+		known, _ := s.Savepoints()
+		return fmt.Errorf("there is no savepoint %q in %s (there are: %q)", name, s.dir, known)
+	}
+	return os.RemoveAll(dir)
 }
 
 func copyFiles(from, to *Store, c *Checkpoint) error {
@@ -114,22 +146,30 @@ func (s *Store) Rollback(epoch int64) (*Checkpoint, error) {
 	return c, s.Decide(c)
 }
 
-// Drop takes a part out of the last checkpoint.
+// Drop takes a part, the position of a source, or what a sink has staged, out of the last checkpoint.
 func (s *Store) Drop(part string) error {
 	c, _, err := s.Load()
 	if err != nil {
 		return err
 	}
-	if c == nil || c.Part(part) == nil {
-		var known []string
-		if c != nil {
-			for _, p := range c.Parts {
-				known = append(known, p.Name)
-			}
+	var known []string
+	if c != nil {
+		for _, p := range c.Parts {
+			known = append(known, p.Name)
 		}
+		for _, of := range c.Sources {
+			known = append(known, of.Name)
+		}
+		for _, of := range c.Sinks {
+			known = append(known, of.Name)
+		}
+	}
+	if !slices.Contains(known, part) {
 		return fmt.Errorf("the last checkpoint in %s has no part %q (it has: %q)", s.dir, part, known)
 	}
 	c.Parts = slices.DeleteFunc(c.Parts, func(p Part) bool { return p.Name == part })
+	c.Sources = slices.DeleteFunc(c.Sources, func(of Source) bool { return of.Name == part })
+	c.Sinks = slices.DeleteFunc(c.Sinks, func(of Sink) bool { return of.Name == part })
 	return s.Decide(c) // under the same epoch: what sinks have staged may still have to be committed
 }
 

@@ -172,8 +172,23 @@ func TestSavepoints(t *testing.T) {
 	if err != nil || restored.Epoch != 3 || len(restored.Sinks) != 0 {
 		t.Fatalf("restore: %+v, %v", restored, err)
 	}
-	if loaded, _, err := s.Load(); err != nil || loaded.Epoch != 3 {
+	if loaded, _, err := s.Load(); err != nil || loaded.Epoch == 3 || s.IsRestored(loaded, "before") {
+		t.Errorf("before it is decided: %+v, %v", loaded, err)
+	}
+	if err := s.Decide(restored); err != nil {
+		t.Fatal(err)
+	}
+	if loaded, _, err := s.Load(); err != nil || loaded.Epoch != 3 || !s.IsRestored(loaded, "before") {
 		t.Errorf("load: %+v, %v", loaded, err)
+	}
+	if err := s.RemoveSavepoint("beore"); err == nil {
+		t.Error("a savepoint is removed that is not there")
+	}
+	if err := s.RemoveSavepoint("before"); err != nil {
+		t.Error(err)
+	}
+	if names, err := s.Savepoints(); err != nil || len(names) > 0 {
+		t.Errorf("savepoints: %q, %v", names, err)
 	}
 	if err := s.Drop("q"); err == nil || !strings.Contains(err.Error(), `"p"`) {
 		t.Errorf("drop of another part: %v", err)

@@ -101,6 +101,9 @@ func notReady(p *engine.Progress) string {
 		if s.Failing {
 			return fmt.Sprintf("checkpoint %d could not be written, and is tried again", s.Epoch+1)
 		}
+		if s.Stalled {
+			return "nothing goes on: a sink or the disk is waited for"
+		}
 		return ""
 	}
 	for _, n := range p.Snapshot() {

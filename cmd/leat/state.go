@@ -174,14 +174,21 @@ func newStateSave(g *global, at func([]string) string) *cobra.Command {
 		Example: "  leat state save meters before-upgrade",
 		Args:    wantArgs(2, 2, "the NAME of a pipeline and that of the SAVEPOINT"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			store, c, err := viewState(at(args))
-			if err != nil {
-				return err
+			var c *state.Checkpoint
+			for try := 1; ; try++ {
+				store, last, err := viewState(at(args))
+				if err != nil {
+					return err
+				}
+				c = last
+				if err = store.Save(c, args[1]); err == nil {
+					break
+				}
+				if try == 5 || !errors.Is(err, fs.ErrNotExist) { // a run may have made the next checkpoint, and removed this one
+					return err
+				}
 			}
-			if err := store.Save(c, args[1]); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(g.out, "savepoint %s holds epoch %d, taken %s\n", args[1], c.Epoch, c.Taken.Local().Format(time.DateTime))
+			_, err := fmt.Fprintf(g.out, "savepoint %s holds epoch %d, taken %s\n", args[1], c.Epoch, c.Taken.Local().Format(time.DateTime))
 			return err
 		},
 	}
@@ -189,10 +196,11 @@ func newStateSave(g *global, at func([]string) string) *cobra.Command {
 
 func newStateRollback(g *global, at func([]string) string) *cobra.Command {
 	var epoch int64
+	var savepoint string
 	cmd := &cobra.Command{
-		Use:     "rollback NAME --epoch N",
+		Use:     "rollback NAME --epoch N | --savepoint SAVEPOINT",
 		Short:   "Goes back to an older checkpoint: what was put out after it comes again",
-		Example: "  leat state rollback meters --epoch 41",
+		Example: "  leat state rollback meters --epoch 41\n  leat state rollback meters --savepoint before-upgrade",
 		Args:    wantArgs(1, 1, "the NAME of a pipeline"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			store, err := state.Open(vfs.OS, at(args))
@@ -200,6 +208,17 @@ func newStateRollback(g *global, at func([]string) string) *cobra.Command {
 				return stateFailureText(err)
 			}
 			defer store.Close()
+			if savepoint != "" {
+				c, err := store.Restore(savepoint)
+				if err == nil {
+					err = store.Decide(c)
+				}
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(g.out, "the next run goes on from savepoint %s (now called epoch %d)\n", savepoint, c.Epoch)
+				return err
+			}
 			c, err := store.Rollback(epoch)
 			if err != nil {
 				return err
@@ -209,15 +228,18 @@ func newStateRollback(g *global, at func([]string) string) *cobra.Command {
 		},
 	}
 	cmd.Flags().Int64Var(&epoch, "epoch", 0, "the `epoch` to go back to")
+	cmd.Flags().StringVar(&savepoint, "savepoint", "", "the `savepoint` to go back to")
+	cmd.MarkFlagsOneRequired("epoch", "savepoint")
+	cmd.MarkFlagsMutuallyExclusive("epoch", "savepoint")
 	return cmd
 }
 
 func newStateDrop(g *global, at func([]string) string) *cobra.Command {
-	var part string
+	var part, savepoint string
 	cmd := &cobra.Command{
-		Use:     "drop NAME --part PART",
-		Short:   "Drops the state of one transform, which then begins empty",
-		Example: "  leat state drop meters --part Count/aggregate",
+		Use:     "drop NAME --part PART | --savepoint SAVEPOINT",
+		Short:   "Drops the state of one transform, the position of a source, what a sink has staged, or a savepoint",
+		Example: "  leat state drop meters --part Count/aggregate\n  leat state drop meters --savepoint before-upgrade",
 		Args:    wantArgs(1, 1, "the NAME of a pipeline"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			store, err := state.Open(vfs.OS, at(args))
@@ -225,6 +247,13 @@ func newStateDrop(g *global, at func([]string) string) *cobra.Command {
 				return stateFailureText(err)
 			}
 			defer store.Close()
+			if savepoint != "" {
+				if err := store.RemoveSavepoint(savepoint); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(g.out, "savepoint %s is gone\n", savepoint)
+				return err
+			}
 			if err := store.Drop(part); err != nil {
 				return err
 			}
@@ -232,7 +261,10 @@ func newStateDrop(g *global, at func([]string) string) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&part, "part", "", "the `part`, as show names it")
+	cmd.Flags().StringVar(&part, "part", "", "the `part`, source or sink, as show names it")
+	cmd.Flags().StringVar(&savepoint, "savepoint", "", "the `savepoint`")
+	cmd.MarkFlagsOneRequired("part", "savepoint")
+	cmd.MarkFlagsMutuallyExclusive("part", "savepoint")
 	return cmd
 }
 

@@ -24,6 +24,7 @@ type streamFlags struct {
 	stateDir string
 	interval string
 	onStop   string
+	timeout  string
 	from     string
 }
 
@@ -31,6 +32,7 @@ func (f *streamFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", "the `folder` for what a stream keeps between runs (default: .leat/NAME, with the pipeline's name)")
 	cmd.Flags().StringVar(&f.interval, "checkpoint-interval", "", "how often a stream saves its state: a `time` such as 5s (default: 5s)")
 	cmd.Flags().StringVar(&f.onStop, "on-stop", "checkpoint", "what a stream does when it is told to stop: checkpoint, to go on from there; or drain, which closes all windows first")
+	cmd.Flags().StringVar(&f.timeout, "stop-timeout", "30s", "how long a stream may take to stop, such as while a sink is down: a `time`; then it ends, and the next run goes on from the last checkpoint")
 	cmd.Flags().StringVar(&f.from, "from-savepoint", "", "go back to this savepoint (see leat state save) and go on from there")
 	fixedValues(cmd, "on-stop", "checkpoint", "drain")
 }
@@ -68,31 +70,39 @@ func (f *streamFlags) options(p *plan.Plan, log *reporter, stop <-chan struct{})
 	if o.MaxDrift, err = lengthOf("", p.Options["max_drift"], "max_drift"); err != nil {
 		return o, nil, err
 	}
+	if o.StopTimeout, err = lengthOf(f.timeout, nil, "--stop-timeout"); err != nil {
+		return o, nil, err
+	}
 	store, err = state.Open(vfs.OS, stateDir(f.stateDir, o.Job))
 	if err != nil {
 		return o, nil, stateFailure(err)
 	}
 	o.Store = store
-	o.Checkpoint, err = f.checkpoint(store, log)
+	o.Checkpoint, o.Restored, err = f.checkpoint(store, log)
 	if err != nil {
 		return o, nil, errors.Join(stateFailure(err), store.Close())
 	}
 	return o, store, nil
 }
 
-// checkpoint returns where to go on.
-func (f *streamFlags) checkpoint(store *state.Store, log *reporter) (*state.Checkpoint, error) {
-	if f.from != "" {
-		return store.Restore(f.from)
-	}
+// checkpoint returns where to go on. restored says that it is a savepoint's, and not the last one yet.
+func (f *streamFlags) checkpoint(store *state.Store, log *reporter) (c *state.Checkpoint, restored bool, err error) {
 	c, notes, err := store.Load()
+	if f.from != "" && !store.IsRestored(c, f.from) { // whatever the last checkpoint is like
+		c, err := store.Restore(f.from)
+		return c, true, err
+	}
 	for _, note := range notes {
 		log.line("WARNING", note)
 	}
 	if c != nil {
-		log.line("INFO", fmt.Sprintf("going on from the checkpoint of epoch %d, taken %s", c.Epoch, c.Taken.Local().Format("2006-01-02 15:04:05")))
+		text := fmt.Sprintf("going on from the checkpoint of epoch %d, taken %s", c.Epoch, c.Taken.Local().Format("2006-01-02 15:04:05"))
+		if f.from != "" {
+			text += fmt.Sprintf(", for savepoint %s has been gone back to; \"leat state rollback --savepoint %[1]s\" goes back again", f.from)
+		}
+		log.line("INFO", text)
 	}
-	return c, err
+	return c, false, err
 }
 
 // stateFailure gives an error about state its code and what to do.
