@@ -90,15 +90,15 @@ func TestFaultConnection(t *testing.T) {
 		time.Sleep(time.Duration(50+f.rng.IntN(300)) * time.Millisecond)
 		both[i%2].cut()
 	}
-	worse := func(change func(x *proxy)) {
+	worse := func(rows int, change func(x *proxy)) {
 		for _, x := range both {
 			x.set(func() { change(x) })
 		}
-		f.send(rows / 3)
+		f.send(rows)
 		until(ctx, t, "the rows to be read", func() bool { return f.consumed(job) == int64(f.sent) })
 	}
-	worse(func(x *proxy) { x.delay = 50 * time.Millisecond })
-	worse(func(x *proxy) { x.delay, x.rate = 0, 200_000 })
+	worse(rows/3, func(x *proxy) { x.delay = 50 * time.Millisecond })
+	worse(min(rows/3, 50_000), func(x *proxy) { x.delay, x.rate = 0, 200_000 }) // more would take minutes, and show no more
 	for _, x := range both {
 		x.set(func() { x.rate = 0 })
 	}
