@@ -25,7 +25,7 @@ milliseconds, durations as seconds, bytes as the text that they are, and lists, 
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of rows is not promised.
 
-` + streamFilesDoc + `
+` + file.RollDoc + `
 
 **Cost**: one pass; workers format in parallel.`,
 	Source: beamIO + "#writetocsv",

@@ -26,7 +26,7 @@ RFC 3339 in UTC with milliseconds, durations seconds. Bytes are base64.
 Files are called path-SSSSS-of-NNNNN, one unless num_shards says otherwise, and appear under that name only when the whole pipeline
 has succeeded. The order of rows in them is not promised. A path that ends in .gz or .zst is compressed.
 
-` + streamFilesDoc + `
+` + file.RollDoc + `
 `,
 	Source: "https://beam.apache.org/releases/yamldoc/current/#writetojson",
 	Fields: append([]catalog.Field{

@@ -197,7 +197,9 @@ func TestStreamSinksOfFiles(t *testing.T) {
 		{"WriteToJson", map[string]any{"path": path, "roll_every": "0s"}, stream, string(diag.BadDuration) + " roll_every"},
 		{"WriteToJson", map[string]any{"path": path, "num_shards": int64(2)}, stream, string(diag.BadValue) + " num_shards"},
 		{"WriteToJson", map[string]any{"path": "-", "num_shards": int64(2)}, &catalog.SinkEnv{}, string(diag.BadValue) + " num_shards"},
-		{"WriteToTFRecord", map[string]any{"file_path_prefix": path}, stream, string(diag.Unsupported) + " "},
+		{"WriteToTFRecord", map[string]any{"file_path_prefix": path, "shard_name_template": "-SSSSS-of-NNNNN"}, stream, ""},
+		{"WriteToTFRecord", map[string]any{"file_path_prefix": path, "shard_name_template": "-SS"}, stream, string(diag.Unsupported) + " shard_name_template"},
+		{"WriteToTFRecord", map[string]any{"file_path_prefix": path, "num_shards": int64(2)}, stream, string(diag.BadValue) + " num_shards"},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.connector, test.config), func(t *testing.T) {

@@ -158,7 +158,7 @@ text that holds newlines gives several lines.
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of lines is not promised.
 
-` + streamFilesDoc + `
+` + file.RollDoc + `
 
 **Cost**: one pass; workers format in parallel.`,
 	Source: beamIO + "#writetotext",
@@ -191,11 +191,6 @@ func oneField(schema column.Schema) error {
 	return &catalog.Problem{Code: diag.TypeMismatch, Text: fmt.Sprintf("wanted rows of one field, found %s (%s)", countOf(len(schema), "field"), schema),
 		Hint: "Make one field of them before, with MapToFields."}
 }
-
-// streamFilesDoc says how sinks of line formats write files in a stream.
-const streamFilesDoc = `**In a stream** rows go to hidden files, which get their names at the first checkpoint after they are complete (roll_bytes, roll_every, and when the stream
-ends): PATH without its extension, the start of the window (2026-01-31T12-00-00Z; left out without windows), a number that rises, and the extension. Each row
-is in them once, whatever happens. At most 64 windows have a file open at once: of one more, the oldest file is complete.`
 
 // textSink is WriteToText with its configuration understood.
 type textSink struct{ file.Target }

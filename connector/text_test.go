@@ -110,7 +110,7 @@ func TestWriteCSVLoneNull(t *testing.T) {
 
 func TestTFRecord(t *testing.T) {
 	dir := t.TempDir()
-	s, err := bindTFSink(map[string]any{"file_path_prefix": filepath.Join(dir, "out"), "file_name_suffix": ".tfrecord"})
+	s, err := bindTFSink(map[string]any{"file_path_prefix": filepath.Join(dir, "out"), "file_name_suffix": ".tfrecord"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

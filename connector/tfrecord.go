@@ -313,15 +313,17 @@ var WriteToTFRecord = catalog.AddSink(catalog.SinkSpec{
 
 **Files**: PREFIX-SSSSS-of-NNNNNSUFFIX, under that name only when complete. The order of records is not promised.
 
+` + file.RollDoc + ` PATH is PREFIX with SUFFIX.
+
 **Cost**: one pass; workers make checksums in parallel.`,
 	Source: beamIO + "#writetotfrecord",
-	Fields: []catalog.Field{
+	Fields: append([]catalog.Field{
 		{Name: "file_path_prefix", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names."},
 		{Name: "file_name_suffix", Type: catalog.Text, Default: `""`, Doc: "The end of the files' names."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files to write; 0 is 1."},
 		{Name: "shard_name_template", Type: catalog.Text, Default: "-SSSSS-of-NNNNN", Doc: "How shards are numbered: runs of S are the number, runs of N how many there are."},
 		{Name: "compression_type", Type: catalog.Text, Default: "AUTO", Doc: "How to compress: AUTO (by the names), UNCOMPRESSED, GZIP, ZSTD."},
-	},
+	}, file.RollFields()...),
 	Example: `pipeline:
   type: chain
   transforms:
@@ -333,10 +335,7 @@ var WriteToTFRecord = catalog.AddSink(catalog.SinkSpec{
         file_path_prefix: names.tfrecord
 `,
 	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
-		if err := file.RefuseStream(env, "TFRecord"); err != nil {
-			return nil, err
-		}
-		return bindTFSink(config)
+		return bindTFSink(config, env)
 	},
 	Check: func(_ map[string]any, schema column.Schema) error {
 		if err := oneField(schema); err != nil {
@@ -351,58 +350,39 @@ var WriteToTFRecord = catalog.AddSink(catalog.SinkSpec{
 })
 
 // tfSink is WriteToTFRecord with its configuration understood.
-type tfSink struct {
-	prefix  string
-	options file.ShardOptions
+type tfSink struct{ file.Target }
+
+func bindTFSink(config map[string]any, env *catalog.SinkEnv) (*tfSink, error) {
+	var o file.ShardOptions
+	prefix, _ := config["file_path_prefix"].(string)
+	o.Suffix, _ = config["file_name_suffix"].(string)
+	template, given := config["shard_name_template"].(string)
+	var errTemplate, errCompression error
+	switch o.Template = template; {
+	case given && template == "":
+		errTemplate = &catalog.Problem{Key: "shard_name_template", Code: diag.Unsupported, Text: "files without a number cannot be written",
+			Hint: "Leave the template out, or give one such as -SS-of-NN."}
+	case given && template != file.DefaultTemplate && env != nil && env.Stream:
+		errTemplate = &catalog.Problem{Key: "shard_name_template", Code: diag.Unsupported, Text: "\"shard_name_template\" is not for a stream: nobody knows how many files there will be",
+			Hint: "Leave it out."}
+	}
+	o.Compression, errCompression = tfCompression(config)
+	target, err := file.BindFiles(prefix, o, config, env)
+	return &tfSink{target}, errors.Join(errTemplate, errCompression, err)
 }
 
-func bindTFSink(config map[string]any) (*tfSink, error) {
-	s := &tfSink{}
-	s.prefix, _ = config["file_path_prefix"].(string)
-	s.options.Suffix, _ = config["file_name_suffix"].(string)
-	if template, ok := config["shard_name_template"].(string); ok {
-		if template == "" {
-			return nil, &catalog.Problem{Key: "shard_name_template", Code: diag.Unsupported, Text: "files without a number cannot be written",
-				Hint: "Leave the template out, or give one such as -SS-of-NN."}
-		}
-		s.options.Template = template
-	}
-	n, errShards := file.NumShards(config)
-	c, errCompression := tfCompression(config)
-	s.options.Num, s.options.Compression = n, c
-	if n > 1 && s.options.Template != "" && !strings.Contains(s.options.Template, "S") {
-		return nil, problem("shard_name_template", "%d shards would have one name: the template has no S", n)
-	}
-	return s, errors.Join(errShards, errCompression)
-}
-
-// Targets returns the names of the files.
-func (s *tfSink) Targets() []string { return s.options.Targets(s.prefix) }
-
-// Open makes the shards.
+// Open begins writing.
 func (s *tfSink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	if err := oneField(schema); err != nil {
 		return nil, err
 	}
-	shards, err := file.Create(s.prefix, s.options)
-	if err != nil {
-		return nil, err
-	}
-	return &tfWriter{shards}, nil
+	return s.Create(nil, func(out file.Output) catalog.Encoder { return &tfEncoder{file.NewGather(out)} })
 }
 
-type tfWriter struct{ *file.Shards }
-
-// NewEncoder returns an encoder for one worker.
-func (w *tfWriter) NewEncoder() catalog.Encoder { return &tfEncoder{shards: w.Shards} }
-
-type tfEncoder struct {
-	shards *file.Shards
-	buf    []byte
-}
+type tfEncoder struct{ rows *file.Gather }
 
 // Write appends the rows of b.
-func (e *tfEncoder) Write(ctx context.Context, b *column.Batch) error {
+func (e *tfEncoder) Write(_ context.Context, b *column.Batch) error {
 	v := b.Cols[0]
 	var err error
 	b.Each(func(i int) {
@@ -410,19 +390,16 @@ func (e *tfEncoder) Write(ctx context.Context, b *column.Batch) error {
 			return
 		}
 		var record []byte
+		if v.IsNull(i) {
+			err = errors.New("a record is null, wanted bytes")
+			return
+		}
 		if v.Type.Kind == column.Bytes || v.Type.Kind == column.String {
 			record = v.Bin(i)
 		} else if record, err = recordBytes(v.Value(i)); err != nil {
 			return
 		}
-		if v.IsNull(i) {
-			err = errors.New("a record is null, wanted bytes")
-			return
-		}
-		e.buf = appendTFRecord(e.buf, record)
-		if len(e.buf) >= file.FlushBytes {
-			err = e.Flush(ctx)
-		}
+		err = e.rows.End(appendTFRecord(e.rows.Begin(b, i), record))
 	})
 	return err
 }
@@ -446,9 +423,5 @@ func appendTFRecord(dst, record []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, maskedChecksum(record))
 }
 
-// Flush hands the records to the shards.
-func (e *tfEncoder) Flush(context.Context) error {
-	err := e.shards.Write(e.buf)
-	e.buf = e.buf[:0]
-	return err
-}
+// Flush hands the records on.
+func (e *tfEncoder) Flush(context.Context) error { return e.rows.Flush() }

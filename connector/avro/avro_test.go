@@ -177,7 +177,7 @@ func write(t testing.TB, config map[string]any, schema column.Schema, b *column.
 	if config["path"] == nil {
 		config["path"] = filepath.Join(t.TempDir(), "out.avro")
 	}
-	s, err := bind(config)
+	s, err := bind(config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

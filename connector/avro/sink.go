@@ -28,14 +28,16 @@ is a union with null. Field names must be such as Avro takes, and every field mu
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of rows is not promised.
 
+` + file.RollDoc + ` PATH has file_name_suffix at its end.
+
 **Cost**: one pass; workers encode and compress blocks of 64 KiB in parallel.`,
 	Source: beamIO + "#writetoavro",
-	Fields: []catalog.Field{
+	Fields: append([]catalog.Field{
 		{Name: "path", Type: catalog.Text, Required: true, Doc: "The beginning of the files' names."},
 		{Name: "codec", Type: catalog.Text, Default: "deflate", Enum: []string{"null", "deflate", "snappy", "zstandard"}, Doc: "How blocks are compressed."},
 		{Name: "file_name_suffix", Type: catalog.Text, Default: `""`, Doc: "The end of the files' names."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files to write."},
-	},
+	}, file.RollFields()...),
 	Example: `pipeline:
   type: chain
   transforms:
@@ -49,10 +51,7 @@ is a union with null. Field names must be such as Avro takes, and every field mu
         path: readings.avro
 `,
 	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
-		if err := file.RefuseStream(env, "Avro"); err != nil {
-			return nil, err
-		}
-		return bind(config)
+		return bind(config, env)
 	},
 	Check: func(_ map[string]any, schema column.Schema) error {
 		if err := checkSchema("", schema); err != nil {
@@ -64,119 +63,96 @@ is a union with null. Field names must be such as Avro takes, and every field mu
 
 // sink is WriteToAvro with its configuration understood.
 type sink struct {
-	path    string
-	codec   string
-	options file.ShardOptions
+	file.Target
+	codec string
 }
 
-func bind(config map[string]any) (*sink, error) {
-	s := &sink{codec: "deflate", options: file.ShardOptions{Compression: file.None}}
-	s.path, _ = config["path"].(string)
+func bind(config map[string]any, env *catalog.SinkEnv) (*sink, error) {
+	s := &sink{codec: "deflate"}
 	if codec, ok := config["codec"].(string); ok {
 		s.codec = codec
 	}
-	s.options.Suffix, _ = config["file_name_suffix"].(string)
+	path, _ := config["path"].(string)
+	o := file.ShardOptions{Compression: file.None}
+	o.Suffix, _ = config["file_name_suffix"].(string)
 	var err error
-	if s.options.Num, err = file.NumShards(config); err != nil {
-		return nil, err
-	}
-	return s, s.options.Check(s.path)
+	s.Target, err = file.BindFiles(path, o, config, env)
+	return s, err
 }
 
-// Targets returns the names of the files.
-func (s *sink) Targets() []string { return s.options.Targets(s.path) }
-
-// Open makes the shards.
+// Open begins writing.
 func (s *sink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	text := appendSchema(nil, column.RowOf(schema), new(int))
-	w := &writer{schema: schema, codec: s.codec, sync: md5.Sum(text)} // the same input gives the same bytes
-	options := s.options
-	options.Header = appendHeader(nil, text, s.codec, w.sync)
-	var err error
-	w.Shards, err = file.Create(s.path, options)
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
+	sync := md5.Sum(text) // the same input gives the same bytes
+	return s.Create(appendHeader(nil, text, s.codec, sync), func(out file.Output) catalog.Encoder {
+		e := &encoder{schema: schema, codec: s.codec, sync: sync}
+		e.rows = file.NewBlocks(out, blockBytes, e.block)
+		return e
+	})
 }
 
-type writer struct {
-	*file.Shards
+// encoder makes blocks. A file is a header and blocks: it is whole after each of them.
+type encoder struct {
 	schema column.Schema
 	codec  string
 	sync   [syncBytes]byte
-}
-
-// NewEncoder returns an encoder for one worker.
-func (w *writer) NewEncoder() catalog.Encoder { return &encoder{w: w} }
-
-// encoder gathers a block.
-type encoder struct {
-	w       *writer
-	records int64
-	buf     []byte
-	flate   *flate.Writer
-	zstd    *zstd.Encoder
-	packed  bytes.Buffer
-	out     []byte
+	rows   *file.Gather
+	flate  *flate.Writer
+	zstd   *zstd.Encoder
+	packed bytes.Buffer
 }
 
 // blockBytes is how large a block grows before it is compressed.
 const blockBytes = 64 << 10
 
 // Write appends the rows of b.
-func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
+func (e *encoder) Write(_ context.Context, b *column.Batch) error {
 	var err error
 	b.Each(func(i int) {
 		if err != nil {
 			return
 		}
+		buf := e.rows.Begin(b, i)
 		for c, v := range b.Cols {
-			if e.buf, err = appendValue(e.buf, e.w.schema[c].Type, v, i); err != nil {
+			if buf, err = appendValue(buf, e.schema[c].Type, v, i); err != nil {
 				return
 			}
 		}
-		e.records++
-		if len(e.buf) >= blockBytes {
-			err = e.Flush(ctx)
-		}
+		err = e.rows.End(buf)
 	})
 	return err
 }
 
-// Flush hands the block to the shards.
-func (e *encoder) Flush(context.Context) error {
-	if e.records == 0 {
-		return nil
-	}
-	packed, err := e.compress()
+// Flush hands all blocks on.
+func (e *encoder) Flush(context.Context) error { return e.rows.Flush() }
+
+// block appends a block of n records.
+func (e *encoder) block(dst, records []byte, n int64) ([]byte, error) {
+	packed, err := e.compress(records)
 	if err != nil {
-		return err
+		return dst, err
 	}
-	e.out = appendLong(e.out[:0], e.records)
-	e.out = appendText(e.out, packed)
-	e.out = append(e.out, e.w.sync[:]...)
-	e.records, e.buf = 0, e.buf[:0]
-	return e.w.Shards.Write(e.out)
+	dst = appendText(appendLong(dst, n), packed)
+	return append(dst, e.sync[:]...), nil
 }
 
-func (e *encoder) compress() ([]byte, error) {
+func (e *encoder) compress(records []byte) ([]byte, error) {
 	e.packed.Reset()
-	switch e.w.codec {
+	switch e.codec {
 	case "deflate":
 		if e.flate == nil {
 			e.flate, _ = flate.NewWriter(&e.packed, flate.DefaultCompression) // fails for an unknown level alone
 		} else {
 			e.flate.Reset(&e.packed)
 		}
-		if _, err := e.flate.Write(e.buf); err != nil {
+		if _, err := e.flate.Write(records); err != nil {
 			return nil, err
 		}
 		err := e.flate.Close()
 		return e.packed.Bytes(), err
 	case "snappy":
-		packed := snappy.Encode(nil, e.buf)
-		return binary.BigEndian.AppendUint32(packed, crc32.ChecksumIEEE(e.buf)), nil
+		packed := snappy.Encode(nil, records)
+		return binary.BigEndian.AppendUint32(packed, crc32.ChecksumIEEE(records)), nil
 	case "zstandard":
 		if e.zstd == nil {
 			z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
@@ -185,9 +161,9 @@ func (e *encoder) compress() ([]byte, error) {
 			}
 			e.zstd = z
 		}
-		return e.zstd.EncodeAll(e.buf, nil), nil
+		return e.zstd.EncodeAll(records, nil), nil
 	}
-	return e.buf, nil
+	return records, nil
 }
 
 // appendValue appends row i of v as the schema of t has it (see appendSchema). v may be of a type that t holds.

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -22,6 +22,9 @@ type RollOptions struct {
 	Bytes  int64         // a file of so many bytes is closed
 	Every  time.Duration // a file that is so old is closed at the next checkpoint
 	Header []byte        // of each file
+	// Whole makes the writer of a format whose files have an end, such as Parquet's footer: what is not closed cannot be read, nor gone on with after a
+	// crash. Such files are complete at every checkpoint, and are written by Begin instead of Put. It writes to memory, which does not fail. nil: other formats.
+	Whole func(to io.Writer) io.Closer
 	// Compression of the files; Auto goes by their extension.
 	Compression Compression
 	Keep        bool   // there is a checkpoint to go on from after a failure
@@ -54,6 +57,7 @@ type Roll struct {
 	mu     sync.Mutex
 	next   int64              // part
 	open   map[int64]*rolling // by the start of the window
+	full   []*rolling         // closed when the pieces that workers make of them have ended
 	closed []closedFile       // complete, and not committed yet
 	failed error              // what made files useless: only a restart helps
 	count  int64              // of files committed
@@ -78,6 +82,7 @@ type openFile struct {
 // stagedFiles is what a checkpoint knows of the sink.
 type stagedFiles struct {
 	Next   int64        `json:"next"`
+	Format string       `json:"format,omitempty"`
 	Open   []openFile   `json:"open,omitempty"`
 	Closed []closedFile `json:"closed,omitempty"`
 }
@@ -114,12 +119,17 @@ func (r *Roll) Put(window int64, p []byte) error {
 		return err
 	}
 	f.add(p)
+	return r.grown(f)
+}
+
+// grown writes what a file has got, and closes it where that is enough.
+func (r *Roll) grown(f *rolling) error {
 	if f.out.Len() >= drainBytes {
 		if err := f.drain(); err != nil {
 			return err
 		}
 	}
-	if f.bytes+int64(f.out.Len()) >= r.Bytes {
+	if f.bytes+int64(f.out.Len()) >= r.Bytes || slices.Contains(r.full, f) {
 		return r.close(f)
 	}
 	return nil
@@ -145,19 +155,35 @@ func (r *Roll) file(window int64) (*rolling, error) {
 	}
 	f.file, f.path = file, r.path(f.name)
 	f.add(r.Header)
+	if r.Whole != nil {
+		f.whole = r.Whole(&f.out)
+	}
 	r.next++
 	r.open[window] = f
 	return f, nil
 }
 
 func (r *Roll) oldest() *rolling {
-	return slices.MinFunc(slices.Collect(maps.Values(r.open)), func(a, b *rolling) int {
-		return cmp.Or(a.opened.Compare(b.opened), cmp.Compare(a.name, b.name))
-	})
+	var oldest *rolling
+	for _, f := range r.open {
+		if oldest == nil || cmp.Or(f.opened.Compare(oldest.opened), cmp.Compare(f.name, oldest.name)) < 0 {
+			oldest = f
+		}
+	}
+	return oldest
 }
 
-// close completes a file: only its name is left to be given.
+// close completes a file: only its name is left to be given. One of which workers make pieces is only set aside.
 func (r *Roll) close(f *rolling) error {
+	if f.pieces > 0 {
+		r.forget(f)
+		r.full = append(r.full, f)
+		return nil
+	}
+	if err := f.end(); err != nil {
+		r.failed = err
+		return err
+	}
 	if err := f.flush(); err != nil {
 		return err
 	}
@@ -166,11 +192,19 @@ func (r *Roll) close(f *rolling) error {
 		r.failed = cannotWrite(f.path, closing)
 		err = r.failed
 	}
-	delete(r.open, f.window)
+	r.forget(f)
 	if err == nil {
 		r.closed = append(r.closed, closedFile{Name: f.name, Bytes: f.bytes})
 	}
 	return err
+}
+
+// forget drops a file from those that are open or full.
+func (r *Roll) forget(f *rolling) {
+	if r.open[f.window] == f { // not another that was made since
+		delete(r.open, f.window)
+	}
+	r.full = slices.DeleteFunc(r.full, func(g *rolling) bool { return g == f })
 }
 
 // sync makes a file outlast a crash. After an error nobody knows what of it is on disk, so that only a restart helps.
@@ -187,7 +221,12 @@ func (r *Roll) temp(name string) string { return filepath.Join(r.naming.dir, r.n
 
 // byName returns the open files in the order of their names, so that what is staged does not depend on chance.
 func (r *Roll) byName() []*rolling {
-	return slices.SortedFunc(maps.Values(r.open), func(a, b *rolling) int { return cmp.Compare(a.name, b.name) })
+	files := slices.Clone(r.full)
+	for _, f := range r.open {
+		files = append(files, f)
+	}
+	slices.SortFunc(files, func(a, b *rolling) int { return cmp.Compare(a.name, b.name) })
+	return files
 }
 
 // Prepare ends an epoch: what was put is on disk when it returns, and staged says how to go on.
@@ -202,7 +241,7 @@ func (r *Roll) Prepare(ctx context.Context, _ int64) (staged []byte, err error) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if now.Sub(f.opened) >= r.Every {
+		if r.Whole != nil || now.Sub(f.opened) >= r.Every {
 			err = r.close(f)
 		} else if err = f.flush(); err == nil {
 			err = r.sync(f)
@@ -211,12 +250,15 @@ func (r *Roll) Prepare(ctx context.Context, _ int64) (staged []byte, err error) 
 			return nil, err
 		}
 	}
+	if len(r.full) > 0 {
+		return nil, fmt.Errorf("%q is still written to", r.full[0].path) // an encoder was not flushed
+	}
 	if len(r.open)+len(r.closed) > 0 { // the hidden names
 		if err := r.FS.SyncDir(r.naming.dir); err != nil {
 			return nil, cannotWrite(r.path(""), err)
 		}
 	}
-	s := stagedFiles{Next: r.next, Closed: r.closed}
+	s := stagedFiles{Next: r.next, Format: r.format(), Closed: r.closed}
 	for _, f := range r.byName() {
 		s.Open = append(s.Open, openFile{Name: f.name, Window: f.window, Bytes: f.bytes, Opened: f.opened.UnixMilli()})
 	}
@@ -333,6 +375,7 @@ func (r *Roll) Abort() error {
 		}
 	}
 	clear(r.open)
+	r.full = nil
 	return errors.Join(errs...)
 }
 

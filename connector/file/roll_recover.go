@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"time"
 
@@ -55,8 +56,18 @@ func (r *Roll) Recover(ctx context.Context, _ int64, staged []byte) error {
 			return errors.Join(err, r.closeAll())
 		}
 		known[r.naming.temp(f.Name)] = true
+		if r.Whole != nil || s.Format != "" && s.Format != r.format() {
+			if err := r.close(r.open[f.Window]); err != nil { // it is whole as it is
+				return errors.Join(err, r.closeAll())
+			}
+		}
 	}
 	return r.sweep(names, known, staged == nil)
+}
+
+// format tells formats apart that cannot stand in one file: other columns, or another compression.
+func (r *Roll) format() string {
+	return fmt.Sprintf("%s %08x", r.c, crc32.ChecksumIEEE(r.Header))
 }
 
 func (r *Roll) closeAll() error {

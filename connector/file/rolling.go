@@ -29,6 +29,8 @@ type rolling struct {
 	c      Compression
 	out    bytes.Buffer   // not on disk yet
 	member io.WriteCloser // of a compressed file: what ends with the epoch
+	whole  io.Closer      // of a format that has an end; nil: it has none, or it has been written
+	pieces int            // that workers make of it
 }
 
 // add takes whole records. It cannot fail: they go to memory.
@@ -78,6 +80,19 @@ func (f *rolling) flush() error {
 		f.member = nil
 	}
 	return f.drain()
+}
+
+// end writes the end of a file whose format has one.
+func (f *rolling) end() error {
+	if f.whole == nil {
+		return nil
+	}
+	err := f.whole.Close()
+	f.whole = nil
+	if err != nil {
+		return cannotWrite(f.path, err)
+	}
+	return nil
 }
 
 // naming makes the names of a sink's files in a stream, and knows them again.

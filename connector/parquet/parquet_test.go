@@ -146,7 +146,7 @@ func write(t testing.TB, config map[string]any, schema column.Schema, b *column.
 	if config["path"] == nil {
 		config["path"] = filepath.Join(t.TempDir(), "out.parquet")
 	}
-	s, err := bind(config)
+	s, err := bind(config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestRowGroups(t *testing.T) {
 	ctx := context.Background()
 	schema := column.Schema{{Name: "z", Type: column.IntType}, {Name: "a", Type: column.StringType.OrNull()}}
 	for _, rows := range []int{0, 1, groupRows + 5} {
-		s, err := bind(map[string]any{"path": filepath.Join(t.TempDir(), "out")})
+		s, err := bind(map[string]any{"path": filepath.Join(t.TempDir(), "out")}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

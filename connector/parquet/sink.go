@@ -25,6 +25,10 @@ expressions an output_type where it is not.
 
 **Files**: PATH-SSSSS-of-NNNNN, under that name only when complete. The order of rows is not promised.
 
+**In a stream** rows go to hidden files, which are complete, and get their names, at each checkpoint: what of a Parquet file lies on the disk before its end is written cannot be
+gone on with after a crash. A longer checkpoint_interval (see the options) so gives larger files, and results that are seen later; one that has roll_bytes before is complete then. The name is PATH
+with file_name_suffix, without the extension, the start of the window (2026-01-31T12-00-00Z; left out without windows), a number that rises, and the extension. Each row is in them once, whatever happens.
+
 **Cost**: each worker gathers row groups of up to 131072 rows or 64 MiB, and compresses them on its own.`,
 	Source: beamIO + "#writetoparquet",
 	Fields: []catalog.Field{
@@ -32,6 +36,7 @@ expressions an output_type where it is not.
 		{Name: "codec", Type: catalog.Text, Default: "zstd", Enum: []string{"none", "snappy", "gzip", "zstd"}, Doc: "How pages are compressed."},
 		{Name: "file_name_suffix", Type: catalog.Text, Default: `""`, Doc: "The end of the files' names."},
 		{Name: "num_shards", Type: catalog.Integer, Default: "1", Doc: "How many files to write."},
+		file.RollBytesField(),
 	},
 	Example: `pipeline:
   type: chain
@@ -46,10 +51,7 @@ expressions an output_type where it is not.
         path: readings.parquet
 `,
 	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) {
-		if err := file.RefuseStream(env, "Parquet"); err != nil {
-			return nil, err
-		}
-		return bind(config)
+		return bind(config, env)
 	},
 	Check: func(_ map[string]any, schema column.Schema) error { return check("", schema) },
 })
@@ -89,14 +91,12 @@ func checkType(path string, t column.Type) error {
 
 // sink is WriteToParquet with its configuration understood.
 type sink struct {
-	path    string
-	codec   compress.Codec
-	options file.ShardOptions
+	file.Target
+	codec compress.Codec
 }
 
-func bind(config map[string]any) (*sink, error) {
-	s := &sink{codec: &parquet.Zstd, options: file.ShardOptions{Compression: file.None}}
-	s.path, _ = config["path"].(string)
+func bind(config map[string]any, env *catalog.SinkEnv) (*sink, error) {
+	s := &sink{codec: &parquet.Zstd}
 	switch config["codec"] {
 	case "none":
 		s.codec = &parquet.Uncompressed
@@ -105,34 +105,41 @@ func bind(config map[string]any) (*sink, error) {
 	case "gzip":
 		s.codec = &parquet.Gzip
 	}
-	s.options.Suffix, _ = config["file_name_suffix"].(string)
+	path, _ := config["path"].(string)
+	o := file.ShardOptions{Compression: file.None}
+	o.Suffix, _ = config["file_name_suffix"].(string)
 	var err error
-	if s.options.Num, err = file.NumShards(config); err != nil {
-		return nil, err
-	}
-	return s, s.options.Check(s.path)
+	s.Target, err = file.BindFiles(path, o, config, env)
+	return s, err
 }
 
-// Targets returns the names of the files.
-func (s *sink) Targets() []string { return s.options.Targets(s.path) }
-
-// Open makes the shards.
+// Open begins writing.
 func (s *sink) Open(_ context.Context, schema column.Schema) (catalog.Writer, error) {
 	if err := check("", schema); err != nil {
 		return nil, err
 	}
-	shards, err := file.Create(s.path, s.options)
+	root := parquet.NewSchema("row", groupOf(schema))
+	begin := func(to io.Writer, buffer int) *parquetFile {
+		return parquet.NewGenericWriter[any](to, root, parquet.Compression(s.codec), parquet.CreatedBy("leat", "", ""), parquet.WriteBufferSize(buffer))
+	}
+	whole := func(to io.Writer) io.Closer { return begin(to, 0) } // to memory
+	if w := s.CreateWhole(whole, func(r *file.Roll) catalog.Encoder { return newEncoder(schema, rolling{r}) }); w != nil {
+		return w, nil
+	}
+	shards, err := file.Create(s.Path, s.Shards)
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{Shards: shards, schema: schema}
-	root := parquet.NewSchema("row", groupOf(schema))
 	for i := range shards.Len() {
 		out, lock := shards.Container(i)
-		w.files = append(w.files, &shardFile{lock: lock, w: parquet.NewGenericWriter[any](out, root, parquet.Compression(s.codec), parquet.CreatedBy("leat", "", "")), out: out})
+		w.files = append(w.files, &shardFile{lock: lock, w: begin(out, parquet.DefaultWriteBufferSize)})
 	}
 	return w, nil
 }
+
+// parquetFile writes one file.
+type parquetFile = parquet.GenericWriter[any]
 
 // writer writes each shard as a Parquet file of its own.
 type writer struct {
@@ -147,12 +154,26 @@ type writer struct {
 
 type shardFile struct {
 	lock sync.Locker
-	w    *parquet.GenericWriter[any]
-	out  io.Writer
+	w    *parquetFile
 }
 
 // NewEncoder returns an encoder for one worker.
-func (w *writer) NewEncoder() catalog.Encoder { return &encoder{w: w} }
+func (w *writer) NewEncoder() catalog.Encoder { return newEncoder(w.schema, w) }
+
+// windowed is false: shards take rows of any window.
+func (w *writer) windowed() bool { return false }
+
+// begin begins a row group of the next shard.
+func (w *writer) begin(int64) (*rowGroup, error) {
+	f := w.nextFile()
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	return newRowGroup(f.w, func(add func() error) error {
+		f.lock.Lock()
+		defer f.lock.Unlock()
+		return add()
+	}), nil
+}
 
 // nextFile returns the shard for the next row group.
 func (w *writer) nextFile() *shardFile {
@@ -186,160 +207,20 @@ func (w *writer) Commit(ctx context.Context) (catalog.Written, error) {
 	return w.Shards.Commit(ctx)
 }
 
-// Limits of a row group.
-const (
-	groupRows  = 128 << 10
-	groupBytes = 64 << 20
-)
+// rolling are the files of a stream.
+type rolling struct{ roll *file.Roll }
 
-// encoder gathers a row group of one shard.
-type encoder struct {
-	w      *writer
-	file   *shardFile
-	group  *parquet.ConcurrentRowGroupWriter
-	leaves [][]parquet.Value
-	rows   int
-	bytes  int
-}
+// windowed is true: each window has files of its own.
+func (r rolling) windowed() bool { return true }
 
-// Write appends the rows of b.
-func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
-	if e.group == nil {
-		e.file = e.w.nextFile()
-		e.file.lock.Lock()
-		e.group = e.file.w.BeginRowGroup()
-		e.file.lock.Unlock()
-		e.leaves = make([][]parquet.Value, len(e.group.ColumnWriters()))
+// begin begins a row group in the file of a window.
+func (r rolling) begin(window int64) (g *rowGroup, err error) {
+	piece, err := r.roll.Begin(window, func(whole io.Closer) { g = newRowGroup(whole.(*parquetFile), nil) })
+	if err != nil {
+		return nil, err
 	}
-	leaf := 0
-	for c, f := range e.w.schema {
-		var err error
-		b.Each(func(i int) {
-			if err == nil {
-				err = e.shred(f.Type, b.Cols[c], i, leaf, 0, 0, 0)
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("field %q: %w", f.Name, err)
-		}
-		leaf += leavesOf(f.Type)
-	}
-	for i, w := range e.group.ColumnWriters() {
-		if _, err := w.WriteRowValues(e.leaves[i]); err != nil {
-			return err
-		}
-		e.bytes += 8 * len(e.leaves[i])
-		e.leaves[i] = e.leaves[i][:0]
-	}
-	e.rows += b.Len()
-	if e.rows >= groupRows || e.bytes >= groupBytes {
-		return e.Flush(ctx)
-	}
-	return nil
-}
-
-// Flush writes the row group to its shard.
-func (e *encoder) Flush(context.Context) error {
-	if e.rows == 0 {
-		return nil
-	}
-	if err := e.group.Flush(); err != nil {
-		return err
-	}
-	e.file.lock.Lock()
-	defer e.file.lock.Unlock()
-	_, err := e.group.Commit()
-	e.group, e.rows, e.bytes = nil, 0, 0
-	return err
-}
-
-// shred appends row i of v, a column of type t, to the leaves from leaf on. rep is the repetition of the first value, depth how many lists
-// are around, def the definition of what is around.
-func (e *encoder) shred(t column.Type, v *column.Vector, i, leaf, rep, depth, def int) error {
-	if t.Nullable || t.Kind == column.Null {
-		if v.IsNull(i) {
-			e.absent(t, leaf, rep, def)
-			return nil
-		}
-		def++
-	} else if v.IsNull(i) {
-		return fmt.Errorf("a null in a field of type %s", t)
-	}
-	switch t.Kind {
-	case column.Row:
-		for c, f := range t.Fields {
-			if err := e.shred(f.Type, v.Children[c], i, leaf, rep, depth, def); err != nil {
-				return err
-			}
-			leaf += leavesOf(f.Type)
-		}
-		return nil
-	case column.List, column.Map:
-		from, to := int(v.Offsets[i]), int(v.Offsets[i+1])
-		if from == to {
-			e.absent(t, leaf, rep, def)
-		}
-		for k := from; k < to; k++ {
-			value := leaf
-			if t.Kind == column.Map {
-				if err := e.shred(column.StringType, v.Children[0], k, leaf, rep, depth+1, def+1); err != nil {
-					return err
-				}
-				value++
-			}
-			if err := e.shred(*t.Elem, v.Children[len(v.Children)-1], k, value, rep, depth+1, def+1); err != nil {
-				return err
-			}
-			rep = depth + 1
-		}
-		return nil
-	}
-	if t.Kind == column.String || t.Kind == column.Bytes {
-		e.bytes += len(v.Bin(i))
-	}
-	e.put(leaf, scalarValue(v, i), rep, def)
-	return nil
-}
-
-// absent appends to all leaves of a type that there is nothing.
-func (e *encoder) absent(t column.Type, leaf, rep, def int) {
-	for k := range leavesOf(t) {
-		e.put(leaf+k, parquet.NullValue(), rep, def)
-	}
-}
-
-func (e *encoder) put(leaf int, v parquet.Value, rep, def int) {
-	e.leaves[leaf] = append(e.leaves[leaf], v.Level(rep, def, leaf))
-}
-
-// scalarValue returns row i of a column that is a leaf. Bytes are not copied: the writer does.
-func scalarValue(v *column.Vector, i int) parquet.Value {
-	switch v.Type.Kind {
-	case column.Bool:
-		return parquet.BooleanValue(v.Bools[i])
-	case column.Float:
-		return parquet.DoubleValue(v.Floats[i])
-	case column.String, column.Bytes:
-		return parquet.ByteArrayValue(v.Bin(i))
-	}
-	return parquet.Int64Value(v.Ints[i])
-}
-
-// leavesOf returns how many leaves a column of type t has.
-func leavesOf(t column.Type) int {
-	switch t.Kind {
-	case column.List:
-		return leavesOf(*t.Elem)
-	case column.Map:
-		return 1 + leavesOf(*t.Elem)
-	case column.Row:
-		n := 0
-		for _, f := range t.Fields {
-			n += leavesOf(f.Type)
-		}
-		return n
-	}
-	return 1
+	g.end = piece.End
+	return g, nil
 }
 
 // orderedGroup is a group whose fields keep their order; the library's own sorts them by name.
