@@ -30,16 +30,15 @@ func (w *boundedWriter) NewEncoder() catalog.Encoder {
 }
 
 // write copies a block. Each is a statement of its own, so that a row that is not taken can be told from the block's others.
-func (w *boundedWriter) write(ctx context.Context, block []byte, _ int64) error {
+func (w *boundedWriter) write(ctx context.Context, b block) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
 		return w.err
 	}
-	w.bytes += int64(len(block))
-	return w.step(ctx, blockPiece(block), func(conn *pgx.Conn) error {
-		return w.target.copy(ctx, conn, blockPiece(block).reader())
-	})
+	w.bytes += int64(len(b.lines))
+	p := blockPiece(b.lines)
+	return w.step(ctx, p, func(conn *pgx.Conn) error { return w.target.copy(ctx, conn, p.reader()) })
 }
 
 // step does something in the transaction, which it begins. A failure is that of the whole run.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/refusal"
 )
 
 // rowText writes rows as COPY's text: values with tabs between, a line each. \N is null, and backslashes are escapes.
@@ -35,11 +36,7 @@ func (e *rowText) append(dst []byte, b *column.Batch, i int) ([]byte, error) {
 		}
 		var err error
 		if dst, err = e.cell(dst, c, v, i); err != nil {
-			at := b.Where(i)
-			if at != "" {
-				at = ", at " + at
-			}
-			return dst, fmt.Errorf("field %q: %w%s", e.target.schema[c].Name, err, at)
+			return dst, fmt.Errorf("field %q: %w", e.target.schema[c].Name, err)
 		}
 	}
 	return append(dst, '\n'), nil
@@ -258,44 +255,59 @@ const blockBytes = 512 << 10
 
 // encoder writes rows for one worker.
 type encoder struct {
-	text rowText
-	buf  []byte
-	rows int64
-	most int64 // rows of a block; 0: any number
-	out  func(ctx context.Context, block []byte, rows int64) error
+	text  rowText
+	now   block
+	whole bool    // rows are kept beside their lines
+	taken []int32 // rows of the batch at hand that are to be put there
+	most  int64   // rows of a block; 0: any number
+	out   func(ctx context.Context, b block) error
 }
 
-// Write appends the rows of b.
+// Write appends the rows of b, but those that no table takes.
 func (e *encoder) Write(ctx context.Context, b *column.Batch) error {
-	n := b.Len()
-	for k := range n {
-		i := k
-		if b.Sel != nil {
-			i = int(b.Sel[k])
+	e.taken = e.taken[:0]
+	err := refusal.Each(b, func(_, i int) error {
+		before := len(e.now.lines)
+		lines, err := e.text.append(e.now.lines, b, i)
+		if err != nil {
+			e.now.lines = lines[:before]
+			return refusal.Bad(err)
 		}
-		before := len(e.buf)
-		var err error
-		if e.buf, err = e.text.append(e.buf, b, i); err != nil {
-			e.buf = e.buf[:before]
-			return err
+		e.now.lines = lines
+		if e.whole {
+			e.taken = append(e.taken, int32(i))
 		}
-		if e.rows++; len(e.buf) >= blockBytes || e.rows == e.most {
-			if err := e.Flush(ctx); err != nil {
-				return err
-			}
+		if e.now.rows++; len(lines) >= blockBytes || e.now.rows == e.most {
+			e.keep(b)
+			return e.Flush(ctx)
 		}
+		return nil
+	})
+	e.keep(b)
+	return err
+}
+
+// keep puts the rows of b that are taken beside their lines.
+func (e *encoder) keep(b *column.Batch) {
+	if len(e.taken) == 0 {
+		return
 	}
-	return nil
+	part := *b
+	if b.Sel != nil || len(e.taken) < b.N {
+		part.Sel = e.taken
+	}
+	e.now.beside = appendPiece(e.now.beside, &part, e.text.target.schema)
+	e.taken = e.taken[:0]
 }
 
 // Flush hands the rows on.
 func (e *encoder) Flush(ctx context.Context) error {
-	if e.rows == 0 {
+	if e.now.rows == 0 {
 		return nil
 	}
-	err := e.out(ctx, e.buf, e.rows)
+	err := e.out(ctx, e.now)
 	if err == nil {
-		e.buf, e.rows = e.buf[:0], 0
+		e.now = block{lines: e.now.lines[:0], beside: e.now.beside[:0]}
 	}
 	return err
 }

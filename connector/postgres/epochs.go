@@ -14,7 +14,6 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/connector/retry"
 	"github.com/leat-project/leat/diag"
-	"github.com/leat-project/leat/internal/vfs"
 )
 
 // epochWriter writes the rows of a stream epoch by epoch, each once. Encoders write while an epoch is committed.
@@ -31,19 +30,21 @@ type epochWriter struct {
 
 	committing sync.Mutex
 	session    *session
+
+	refusals refusals
 }
 
 func newEpochWriter(x *session, t *target, env *catalog.SinkEnv) *epochWriter {
 	return &epochWriter{target: t, job: env.Job, name: env.Name, epochs: table{t.table.schema, "leat_epochs"}, session: x,
-		stage: stage{fs: vfs.OS, dir: env.Dir, full: vfs.Patient{Say: env.Log}, who: fmt.Sprintf("transform %q", env.Name)}}
+		stage: newStage(env), refusals: refusals{wanted: env.Refusals}}
 }
 
 // NewEncoder returns an encoder for one worker.
 func (w *epochWriter) NewEncoder() catalog.Encoder {
-	return &encoder{text: rowText{target: w.target}, out: w.append}
+	return &encoder{text: rowText{target: w.target}, whole: w.refusals.wanted, out: w.append}
 }
 
-func (w *epochWriter) append(ctx context.Context, block []byte, rows int64) error {
+func (w *epochWriter) append(ctx context.Context, b block) error {
 	w.staging.Lock()
 	defer w.staging.Unlock()
 	if w.stage.dir == "" { // nothing outlasts the process, and still memory is not to hold an epoch
@@ -53,7 +54,7 @@ func (w *epochWriter) append(ctx context.Context, block []byte, rows int64) erro
 		}
 		w.stage.dir, w.temporary = dir, true
 	}
-	if err := w.stage.append(ctx, block, rows); err != nil {
+	if err := w.stage.append(ctx, b); err != nil {
 		return fmt.Errorf("rows cannot be staged: %w", err)
 	}
 	return nil
@@ -63,8 +64,9 @@ func (w *epochWriter) append(ctx context.Context, block []byte, rows int64) erro
 func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) error {
 	of := staged{}
 	if data != nil {
-		if err := json.Unmarshal(data, &of); err != nil {
-			return damaged(fmt.Errorf("what epoch %d has staged cannot be read: %w", epoch, err))
+		var err error
+		if of, err = readStaged(epoch, data); err != nil {
+			return err
 		}
 	}
 	reached, err := w.reached(ctx, epoch)
@@ -88,7 +90,10 @@ func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) err
 	if w.stage.dir == "" {
 		return nil
 	}
-	return w.stage.clean("")
+	if err := w.stage.clean(); err != nil {
+		return err
+	}
+	return w.recoverRefused(epoch, of.RefusedOf)
 }
 
 // reached returns the last epoch that the table has had. A first run, whose epochs begin anew, begins anew there, too.
@@ -140,35 +145,44 @@ func (w *epochWriter) Prepare(_ context.Context, epoch int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rows cannot be staged: %w", err)
 	}
+	of.RefusedOf = w.refusals.last()
 	return json.Marshal(of)
 }
 
 // CommitEpoch writes the rows of an epoch, unless the table has had them.
 func (w *epochWriter) CommitEpoch(ctx context.Context, epoch int64, data []byte) error {
-	of := staged{}
-	if err := json.Unmarshal(data, &of); err != nil {
-		return damaged(fmt.Errorf("what epoch %d has staged cannot be read: %w", epoch, err))
+	of, err := readStaged(epoch, data)
+	if err != nil {
+		return err
 	}
 	if of.File == "" {
+		w.forgetRefused(of.RefusedOf)
 		return nil
-	}
-	if of.File != filepath.Base(of.File) {
-		return damaged(fmt.Errorf("epoch %d names a file beyond its folder", epoch))
 	}
 	w.committing.Lock()
 	defer w.committing.Unlock()
 	if epoch <= w.last.Load() {
 		return nil
 	}
-	err := w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.loadOnce(ctx, conn, epoch, of) })
+	err = w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error { return w.loadOnce(ctx, conn, epoch, of) })
 	if err != nil {
 		return err
 	}
 	w.last.Store(epoch)
 	w.written.Add(of.Bytes)
-	// The file is of no more use; where it stays, the next Recover removes it.
-	_ = w.stage.fs.Remove(filepath.Join(w.stage.dir, of.File))
-	return nil
+	w.stage.done(of)
+	w.forgetRefused(of.RefusedOf)
+	return w.awaitRefused(epoch)
+}
+
+func readStaged(epoch int64, data []byte) (of staged, err error) {
+	if err := json.Unmarshal(data, &of); err != nil {
+		return of, damaged(fmt.Errorf("what epoch %d has staged cannot be read: %w", epoch, err))
+	}
+	if of.File != "" && of.File != filepath.Base(of.File) || of.Beside != nil && of.Beside.File != filepath.Base(of.Beside.File) {
+		return of, damaged(fmt.Errorf("epoch %d names a file beyond its folder", epoch))
+	}
+	return of, nil
 }
 
 // loadOnce writes an epoch and notes it, if it is not noted yet. Who tries the same at the same time waits at that note.
@@ -178,11 +192,14 @@ func (w *epochWriter) loadOnce(ctx context.Context, conn *pgx.Conn, epoch int64,
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
-	p, file, err := w.stage.read(of)
+	p, file, err := w.stage.read(of.stagedFile)
 	if err != nil {
 		return damaged(fmt.Errorf("the rows of epoch %d, staged in %s: %w", epoch, filepath.Join(w.stage.dir, of.File), err))
 	}
 	defer file.Close()
+	if w.refusals.wanted {
+		return w.loadSifted(ctx, conn, epoch, of, p)
+	}
 	if err = w.target.load(ctx, conn, p); err != nil {
 		return w.target.blame(ctx, w.session.server, p, err)
 	}

@@ -1,15 +1,12 @@
 package postgres
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -47,28 +44,36 @@ func (t *target) begin(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+// stagedColumns are the columns of staging that hold the fields.
+func (t *target) stagedColumns() string {
+	cols := make([]string, len(t.schema))
+	for i := range cols {
+		cols[i] = fmt.Sprintf("c%d", i)
+	}
+	return strings.Join(cols, ", ")
+}
+
+// copyText is the statement that takes rows as lines.
+func (t *target) copyText() string {
+	if t.key != nil {
+		return fmt.Sprintf("copy %s (source, seq, number, %s) from stdin", staging, t.stagedColumns())
+	}
+	return fmt.Sprintf("copy %s (%s) from stdin", t.table, quoteAll(t.schema.Names()))
+}
+
 // copy sends rows as lines of COPY.
 func (t *target) copy(ctx context.Context, conn *pgx.Conn, lines io.Reader) error {
-	to := fmt.Sprintf("%s (%s)", t.table, quoteAll(t.schema.Names()))
-	if t.key != nil {
-		cols := make([]string, len(t.schema))
-		for i := range cols {
-			cols[i] = fmt.Sprintf("c%d", i)
-		}
-		to = fmt.Sprintf("%s (source, seq, number, %s)", staging, strings.Join(cols, ", "))
-	}
-	_, err := conn.PgConn().CopyFrom(ctx, lines, "copy "+to+" from stdin")
+	_, err := conn.PgConn().CopyFrom(ctx, lines, t.copyText())
 	return err
 }
 
-// merge takes the rows of an upsert over into the table, the last one of each key.
-func (t *target) merge(ctx context.Context, conn *pgx.Conn) error {
-	if t.key == nil {
-		return nil
-	}
-	var cols, key, set []string
+// arrivalOrder is the order of staged rows of a key, the last first.
+const arrivalOrder = "source desc, seq desc, number desc, arrival desc"
+
+// mergeText is the statement that takes the rows of an upsert over into the table, the first one of each key in that order.
+func (t *target) mergeText(from, order string) string {
+	var key, set []string
 	for i, f := range t.schema {
-		cols = append(cols, fmt.Sprintf("c%d", i))
 		if slices.Contains(t.key, f.Name) {
 			key = append(key, fmt.Sprintf("c%d", i))
 		} else {
@@ -79,16 +84,16 @@ func (t *target) merge(ctx context.Context, conn *pgx.Conn) error {
 	if len(set) > 0 {
 		conflict = "do update set " + strings.Join(set, ", ")
 	}
-	by := strings.Join(key, ", ")
-	_, err := conn.Exec(ctx, fmt.Sprintf("insert into %s (%s) select distinct on (%s) %s from %s order by %[3]s, source desc, seq desc, number desc, arrival desc "+
-		"on conflict (%[6]s) %[7]s", t.table, quoteAll(t.schema.Names()), by, strings.Join(cols, ", "), staging, quoteAll(t.key), conflict))
-	return err
+	return fmt.Sprintf("insert into %s (%s) select distinct on (%s) %s from %s order by %[3]s, %[6]s on conflict (%[7]s) %[8]s",
+		t.table, quoteAll(t.schema.Names()), strings.Join(key, ", "), t.stagedColumns(), from, order, quoteAll(t.key), conflict)
 }
 
 // finish merges, and has the server check what it would check at the commit.
 func (t *target) finish(ctx context.Context, conn *pgx.Conn) error {
-	if err := t.merge(ctx, conn); err != nil {
-		return err
+	if t.key != nil {
+		if _, err := conn.Exec(ctx, t.mergeText(staging, arrivalOrder)); err != nil {
+			return err
+		}
 	}
 	_, err := conn.Exec(ctx, "set constraints all immediate")
 	return err
@@ -141,84 +146,25 @@ func (t *target) refused(s *server, line []byte, pg *pgconn.PgError) error {
 		Hint: t.remedy(pg)}
 }
 
-var copyLine = regexp.MustCompile(`^COPY .*, line ([0-9]+)`)
-
 // lineOf returns the line that an error of COPY names, or nil.
 func lineOf(p piece, pg *pgconn.PgError) []byte {
-	match := copyLine.FindStringSubmatch(pg.Where)
-	if match == nil {
+	n := lineNumber(pg)
+	if n == 0 {
 		return nil
 	}
-	n, err := strconv.Atoi(match[1])
-	if err != nil {
-		return nil
-	}
-	lines := bufio.NewReader(p.reader())
-	for i := 1; ; i++ {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return nil
-		}
-		if i == n {
-			return line
-		}
-	}
+	return p.line(nthLine(p, n))
 }
 
-// search finds the first row that the server does not take, by halves: what it takes stays, within a transaction that is rolled back.
+// search finds the first row that the server does not take, within a transaction that is given up.
 func (t *target) search(ctx context.Context, conn *pgx.Conn, p piece) (line []byte, of *pgconn.PgError) {
 	if _, err := conn.Exec(ctx, "begin"); err != nil {
 		return nil, nil
 	}
-	if err := t.begin(ctx, conn); err != nil {
+	refused, err := t.sift(ctx, conn, p, true)
+	if err != nil || len(refused) == 0 {
 		return nil, nil
 	}
-	// The row is within [lo, hi), if it is there at all.
-	lo, hi := int64(0), p.size
-	for lo < hi {
-		mid := lineAfter(p, (lo+hi)/2, hi)
-		if mid >= hi {
-			mid = lineAfter(p, lo, hi)
-		}
-		pg, err := t.attempt(ctx, conn, p, lo, mid)
-		switch {
-		case err != nil:
-			return nil, nil
-		case pg == nil:
-			lo = mid
-			continue
-		case lineAfter(p, lo, mid) == mid: // it is one row alone
-			line = make([]byte, mid-lo)
-			if _, err := p.from.ReadAt(line, lo); err != nil && !errors.Is(err, io.EOF) {
-				return nil, nil
-			}
-			return line, pg
-		}
-		hi = mid
-	}
-	return nil, nil
-}
-
-// attempt writes the lines of [lo, hi), and takes that back where the server refuses.
-func (t *target) attempt(ctx context.Context, conn *pgx.Conn, p piece, lo, hi int64) (of *pgconn.PgError, err error) {
-	if _, err = conn.Exec(ctx, "savepoint leat"); err != nil {
-		return nil, err
-	}
-	err = t.copy(ctx, conn, io.NewSectionReader(p.from, lo, hi-lo))
-	if err == nil {
-		err = t.finish(ctx, conn)
-	}
-	if err == nil {
-		if t.key != nil {
-			_, err = conn.Exec(ctx, "truncate "+staging)
-		}
-		return nil, err
-	}
-	if !errors.As(err, &of) || !ofRow(of) {
-		return nil, err
-	}
-	_, err = conn.Exec(ctx, "rollback to savepoint leat")
-	return of, err
+	return p.line(nthLine(p, int(refused[0].row)+1)), refused[0].of
 }
 
 // lineAfter returns where the line that holds the byte at ends, at most hi.
@@ -297,6 +243,15 @@ func (t *target) remedy(pg *pgconn.PgError) string {
 		return "The text is longer than the column: make that text, or cut it with MapToFields."
 	}
 	return "Drop or change such rows before they come here, with Filter or MapToFields, or change the table."
+}
+
+// line returns what is in [from, to), nil where that is nothing or cannot be read.
+func (p piece) line(from, to int64) []byte {
+	line := make([]byte, to-from)
+	if _, err := p.from.ReadAt(line, from); len(line) == 0 || err != nil && !errors.Is(err, io.EOF) {
+		return nil
+	}
+	return line
 }
 
 func (p piece) reader() io.Reader { return io.NewSectionReader(p.from, 0, p.size) }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/diag"
 )
 
@@ -64,7 +65,8 @@ pipeline:
         key: device
         create: true
 `,
-	Open: func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) { return newSink(config, env) },
+	Refuses: true,
+	Open:    func(config map[string]any, env *catalog.SinkEnv) (catalog.Sink, error) { return newSink(config, env) },
 	Check: func(config map[string]any, schema column.Schema) error {
 		return checkKey(schema, texts(config["key"]))
 	},
@@ -161,12 +163,14 @@ func (s *sink) Open(ctx context.Context, schema column.Schema) (catalog.Writer, 
 		return nil, err
 	}
 	switch {
+	case !s.env.Stream && s.env.Refusals:
+		return newSiftingWriter(x, t, &s.env), nil
 	case !s.env.Stream:
 		return &boundedWriter{session: x, target: t}, nil
 	case s.exactlyOnce:
 		return newEpochWriter(x, t, &s.env), nil
 	}
-	return &batchWriter{session: x, target: t, most: s.batch}, nil
+	return &batchWriter{session: x, target: t, most: s.batch, refused: refusal.NewBox(&s.env)}, nil
 }
 
 // prepare makes the table where it is to, and fills in the columns of t.

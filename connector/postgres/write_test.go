@@ -87,7 +87,7 @@ func TestTableDoesNotFit(t *testing.T) {
 		t.Error(err)
 	}
 	w := mustWriter(t, f.config("made", "create", true), nil, idValue)
-	if err := put(w, idRows(t, 0, 1, "ok", 2, "a\x00b")); err == nil || !strings.Contains(err.Error(), "in:2") || !strings.Contains(err.Error(), `"v"`) {
+	if err := put(w, idRows(t, 0, 1, "ok", 2, "a\x00b")); err == nil || !strings.Contains(err.Error(), "NUL") || !strings.Contains(err.Error(), `"v"`) {
 		t.Errorf("NUL: %v", err)
 	}
 }
