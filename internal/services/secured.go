@@ -3,7 +3,7 @@ package services
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What the certificates of the Kafka broker are called, in its folder.
+// What the certificates of a server are called, in its folder.
 const (
 	CertificateFolder = "certificates"
 	AuthorityFile     = "authority.pem"
@@ -28,33 +28,72 @@ type Secured struct {
 // KafkaSASL returns a listener of the Kafka broker of Kafka that wants User and Password over TLS, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
 func KafkaSASL(t testing.TB) Secured {
 	t.Helper()
-	return secured(t, "Kafka with SASL", "LEAT_TEST_KAFKA_SASL", KafkaSASLAddress)
+	return listener{"Kafka with SASL", "kafka", "LEAT_TEST_KAFKA_SASL", "LEAT_TEST_KAFKA_CERTIFICATES", KafkaSASLAddress, false}.secured(t)
 }
 
 // KafkaTLS returns a listener of the Kafka broker of Kafka that wants a client's certificate.
 func KafkaTLS(t testing.TB) Secured {
 	t.Helper()
-	return secured(t, "Kafka with TLS", "LEAT_TEST_KAFKA_TLS", KafkaTLSAddress)
+	return listener{"Kafka with TLS", "kafka", "LEAT_TEST_KAFKA_TLS", "LEAT_TEST_KAFKA_CERTIFICATES", KafkaTLSAddress, false}.secured(t)
 }
 
-func secured(t testing.TB, service, variable, usual string) Secured {
+// MQTTTLS returns a listener of the MQTT broker of MQTT that wants User and Password over TLS.
+func MQTTTLS(t testing.TB) Secured {
 	t.Helper()
-	s := Secured{Address: find(t, service, variable, usual)}
-	folder, err := certificates()
+	return listener{"MQTT with TLS and a password", "mosquitto", "LEAT_TEST_MQTT_TLS", "LEAT_TEST_MQTT_CERTIFICATES", MQTTTLSAddress, false}.secured(t)
+}
+
+// MQTTCertificate returns a listener of the MQTT broker of MQTT that wants a client's certificate.
+func MQTTCertificate(t testing.TB) Secured {
+	t.Helper()
+	return listener{"MQTT with a client's certificate", "mosquitto", "LEAT_TEST_MQTT_CERTIFICATE", "LEAT_TEST_MQTT_CERTIFICATES", MQTTCertificateAddress, false}.secured(t)
+}
+
+// MQTTWeb returns a listener of the MQTT broker of MQTT that wants User and Password over secure web sockets.
+func MQTTWeb(t testing.TB) Secured {
+	t.Helper()
+	return listener{"MQTT with secure web sockets", "mosquitto", "LEAT_TEST_MQTT_WEB", "LEAT_TEST_MQTT_CERTIFICATES", MQTTWebAddress, false}.secured(t)
+}
+
+// NATSTLS returns a NATS server with JetStream that wants User and Password over TLS.
+func NATSTLS(t testing.TB) Secured {
+	t.Helper()
+	return listener{"NATS with TLS and a password", "nats-tls", "LEAT_TEST_NATS_TLS", "LEAT_TEST_NATS_TLS_CERTIFICATES", NATSTLSAddress, true}.secured(t)
+}
+
+// NATSCertificate returns a NATS server with JetStream that wants a client's certificate.
+func NATSCertificate(t testing.TB) Secured {
+	t.Helper()
+	return listener{"NATS with a client's certificate", "nats-certificate", "LEAT_TEST_NATS_CERTIFICATE", "LEAT_TEST_NATS_CERTIFICATE_CERTIFICATES", NATSCertificateAddress, true}.secured(t)
+}
+
+// listener is where a service listens that does not let everyone in.
+type listener struct {
+	name                 string
+	service              string // whose folder has the certificates
+	variable, folderFrom string // environment variables that name others
+	usual                string
+	greets               bool // the server says something before TLS
+}
+
+func (l listener) secured(t testing.TB) Secured {
+	t.Helper()
+	s := Secured{Address: find(t, l.name, l.variable, l.usual)}
+	folder, err := l.certificates()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Authority, s.Client = filepath.Join(folder, AuthorityFile), filepath.Join(folder, ClientFile)
-	if err := s.known(); err != nil {
-		t.Fatalf("the certificates of %s at %s are not those in %s (%v): restart the services, or set LEAT_TEST_KAFKA_CERTIFICATES to the folder bin/services/kafka/%s of who has started them",
-			service, s.Address, folder, err, CertificateFolder)
+	if err := s.known(l.greets); err != nil {
+		t.Fatalf("the certificates of %s at %s are not those in %s (%v): restart the services, or set %s to the folder bin/services/%s/%s of who has started them",
+			l.name, s.Address, folder, err, l.folderFrom, l.service, CertificateFolder)
 	}
 	return s
 }
 
 // certificates is the folder that make services puts them in, in this checkout.
-func certificates() (string, error) {
-	if folder := os.Getenv("LEAT_TEST_KAFKA_CERTIFICATES"); folder != "" {
+func (l listener) certificates() (string, error) {
+	if folder := os.Getenv(l.folderFrom); folder != "" {
 		return folder, nil
 	}
 	at, err := os.Getwd()
@@ -63,18 +102,18 @@ func certificates() (string, error) {
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
-			return filepath.Join(at, "bin", "services", "kafka", CertificateFolder), nil
+			return filepath.Join(at, "bin", "services", l.service, CertificateFolder), nil
 		}
 		up := filepath.Dir(at)
 		if up == at {
-			return "", errors.New("no go.mod above the working folder: set LEAT_TEST_KAFKA_CERTIFICATES")
+			return "", fmt.Errorf("no go.mod above the working folder: set %s", l.folderFrom)
 		}
 		at = up
 	}
 }
 
 // known reports whether the authority vouches for the server.
-func (s Secured) known() error {
+func (s Secured) known(greets bool) error {
 	text, err := os.ReadFile(s.Authority)
 	if err != nil {
 		return err
@@ -85,10 +124,22 @@ func (s Secured) known() error {
 	if err != nil {
 		return err
 	}
-	config := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", s.Address, config)
+	c, err := net.DialTimeout("tcp", s.Address, 5*time.Second)
 	if err != nil {
 		return err
 	}
-	return c.Close()
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	for said := [1]byte{}; greets && said[0] != '\n'; {
+		if _, err := c.Read(said[:]); err != nil {
+			return err
+		}
+	}
+	name, _, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		return err
+	}
+	return tls.Client(c, &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ServerName: name}).Handshake()
 }

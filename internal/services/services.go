@@ -1,6 +1,6 @@
 // Package services tells tests where the real servers are that they talk to. `make services` starts them on this machine;
 // LEAT_TEST_KAFKA, LEAT_TEST_POSTGRES, LEAT_TEST_MQTT and LEAT_TEST_NATS name others. LEAT_TEST_KAFKA_CERTIFICATES is the folder of
-// certificates of a Kafka broker that another checkout has started.
+// certificates of a Kafka broker that another checkout has started; the other servers have such variables, too.
 package services
 
 import (
@@ -14,14 +14,19 @@ import (
 
 // Where `make services` puts the servers. They listen on loopback only.
 const (
-	KafkaAddress        = "127.0.0.1:19092"
-	KafkaSASLAddress    = "127.0.0.1:19093"
-	KafkaTLSAddress     = "127.0.0.1:19094"
-	PostgresAddress     = "127.0.0.1:15432"
-	PostgresURL         = "postgres://leat:leat@" + PostgresAddress + "/leat"
-	MQTTAddress         = "127.0.0.1:11883"
-	MQTTPasswordAddress = "127.0.0.1:11884"
-	NATSAddress         = "127.0.0.1:14222"
+	KafkaAddress           = "127.0.0.1:19092"
+	KafkaSASLAddress       = "127.0.0.1:19093"
+	KafkaTLSAddress        = "127.0.0.1:19094"
+	PostgresAddress        = "127.0.0.1:15432"
+	PostgresURL            = "postgres://leat:leat@" + PostgresAddress + "/leat"
+	MQTTAddress            = "127.0.0.1:11883"
+	MQTTPasswordAddress    = "127.0.0.1:11884"
+	MQTTTLSAddress         = "127.0.0.1:11885"
+	MQTTCertificateAddress = "127.0.0.1:11886"
+	MQTTWebAddress         = "127.0.0.1:11887"
+	NATSAddress            = "127.0.0.1:14222"
+	NATSTLSAddress         = "127.0.0.1:14223"
+	NATSCertificateAddress = "127.0.0.1:14224"
 )
 
 // Name and password of the servers that ask for them.

@@ -68,6 +68,7 @@ func addressOf(ask func(testing.TB) Secured) func(testing.TB) string {
 func TestServices(t *testing.T) {
 	for name, ask := range map[string]func(testing.TB) string{
 		"kafka": Kafka, "kafka sasl": addressOf(KafkaSASL), "kafka tls": addressOf(KafkaTLS), "postgres": Postgres, "mqtt": MQTT, "mqtt password": MQTTPassword, "nats": NATS,
+		"mqtt tls": addressOf(MQTTTLS), "mqtt certificate": addressOf(MQTTCertificate), "mqtt web": addressOf(MQTTWeb), "nats tls": addressOf(NATSTLS), "nats certificate": addressOf(NATSCertificate),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if address := ask(t); !Answers(address) {

@@ -3,12 +3,12 @@
 // Command services starts the real servers that tests talk to, on loopback, and ends them: Kafka, PostgreSQL, MQTT (mosquitto)
 // and NATS. What is missing is installed; all state lies in one folder.
 //
-//	services start                  the four servers; those that run already are left alone
+//	services start                  all but Kafka's cluster; those that run already are left alone
 //	services start -brokers 3       a Kafka cluster of three brokers of its own: kafka-1, kafka-2, kafka-3
 //	services start NAME...          only these
 //	services stop [NAME...]         ends them in order; without names all
 //	services kill NAME...           ends them as kill -9 does
-//	services status [NAME...]       fails if one of the four, or of those named, does not run
+//	services status [NAME...]       fails if one of those, or of those named, does not run
 package main
 
 import (

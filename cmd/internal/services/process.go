@@ -42,9 +42,9 @@ func (s *service) line() string {
 	if pid := s.pid(); pid != 0 {
 		state = "pid " + strconv.Itoa(pid)
 	}
-	line := fmt.Sprintf("%-10s %-42s %s", s.name, s.address, state)
+	line := fmt.Sprintf("%-16s %-42s %s", s.name, s.address, state)
 	for _, a := range s.also {
-		line += fmt.Sprintf("\n%-10s %s", "", a)
+		line += fmt.Sprintf("\n%-16s %s", "", a)
 	}
 	return line
 }

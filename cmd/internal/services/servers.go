@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -18,57 +17,30 @@ import (
 
 // known returns all services that there are. The order is that in which they are printed.
 func known(state string) []*service {
-	all := []*service{kafka(state, 1, 1), postgres(state), mosquitto(state), nats(state)}
+	all := []*service{kafka(state, 1, 1), postgres(state), mosquitto(state),
+		nats(state, "nats", services.NATSAddress, natsOpen), nats(state, "nats-tls", services.NATSTLSAddress, natsPassword),
+		nats(state, "nats-certificate", services.NATSCertificateAddress, natsCertificate)}
 	for i := range clusterSize {
 		all = append(all, kafka(state, i+1, clusterSize))
 	}
 	return all
 }
 
-// mosquitto returns the MQTT broker: one listener for everyone, a second with a password.
-func mosquitto(state string) *service {
-	s := &service{name: "mosquitto", dir: filepath.Join(state, "mosquitto"), address: services.MQTTAddress,
-		also: []string{services.MQTTPasswordAddress + " (with a password)"}}
-	s.install = func(string) error { return program(onPath("mosquitto"), "mosquitto", "mosquitto") }
-	s.ready = func(ctx context.Context) error {
-		return errors.Join(connects(ctx, services.MQTTAddress), connects(ctx, services.MQTTPasswordAddress))
-	}
-	s.prepare = func() (*exec.Cmd, error) {
-		program, err := onPath("mosquitto")()
-		if err != nil {
-			return nil, err
-		}
-		passwords := s.file("passwords")
-		if err := quiet(exec.Command("mosquitto_passwd", "-b", "-c", passwords, services.User, services.Password)); err != nil {
-			return nil, err
-		}
-		lines := []string{
-			"user root", // as root it would become a user who cannot write here; others stay who they are
-			"per_listener_settings true",
-			"log_dest stderr",
-			"persistence true",
-			"persistence_location " + s.dir + "/",
-			"autosave_interval 1",
-			"max_queued_messages 0", // no limit: it would drop what a slow test has not taken yet
-			"listener " + port(services.MQTTAddress) + " 127.0.0.1",
-			"allow_anonymous true",
-			"listener " + port(services.MQTTPasswordAddress) + " 127.0.0.1",
-			"allow_anonymous false",
-			"password_file " + passwords,
-		}
-		if err := os.WriteFile(s.file("conf"), []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
-			return nil, err
-		}
-		return exec.Command(program, "-c", s.file("conf")), nil
-	}
-	return s
-}
-
 const natsVersion = "v2.15.2"
 
-// nats returns the NATS server, built from its source at a fixed version.
-func nats(state string) *service {
-	s := &service{name: "nats", dir: filepath.Join(state, "nats"), address: services.NATSAddress}
+// Whom a NATS server lets in.
+const (
+	natsOpen        = "everyone"
+	natsPassword    = "TLS, with a password"
+	natsCertificate = "TLS, with a client's certificate"
+)
+
+// nats returns a NATS server, built from its source at a fixed version. One server speaks TLS to all its clients, or to none.
+func nats(state, name, address, lets string) *service {
+	s := &service{name: name, dir: filepath.Join(state, name), address: address}
+	if lets != natsOpen {
+		s.also = []string{"(" + lets + ")"}
+	}
 	program := filepath.Join(state, "nats-server-"+natsVersion, "nats-server")
 	s.install = func(string) error {
 		if _, err := os.Stat(program); err == nil {
@@ -97,6 +69,17 @@ func nats(state string) *service {
 	}
 	s.prepare = func() (*exec.Cmd, error) {
 		text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 8GB, sync_interval: always }\n", s.address, s.file("data"))
+		if lets != natsOpen {
+			folder := s.file(services.CertificateFolder)
+			if err := writeCertificates(folder); err != nil {
+				return nil, fmt.Errorf("make certificates: %w", err)
+			}
+			server := filepath.Join(folder, serverFile)
+			text += fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: %t }\n", server, server, filepath.Join(folder, services.AuthorityFile), lets == natsCertificate)
+		}
+		if lets == natsPassword {
+			text += fmt.Sprintf("authorization { user: %q, password: %q }\n", services.User, services.Password)
+		}
 		if err := os.WriteFile(s.file("conf"), []byte(text), 0o644); err != nil {
 			return nil, err
 		}

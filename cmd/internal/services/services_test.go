@@ -20,8 +20,8 @@ func TestChoose(t *testing.T) {
 		names   string
 		want    string
 	}{
-		{"the four", "start", 1, "", "kafka postgres mosquitto nats"},
-		{"all end", "stop", 1, "", "kafka postgres mosquitto nats kafka-1 kafka-2 kafka-3"},
+		{"all but the cluster", "start", 1, "", "kafka postgres mosquitto nats nats-tls nats-certificate"},
+		{"all end", "stop", 1, "", "kafka postgres mosquitto nats nats-tls nats-certificate kafka-1 kafka-2 kafka-3"},
 		{"a cluster", "start", 3, "", "kafka-1 kafka-2 kafka-3"},
 		{"a cluster and more", "start", 3, "nats kafka-2", "nats kafka-2 kafka-1 kafka-3"},
 		{"one", "kill", 1, "kafka-2", "kafka-2"},
