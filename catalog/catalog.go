@@ -204,6 +204,7 @@ type Morsel struct {
 	// Of a Resumable:
 	Partition string // what Position is of; "" where there is one alone. Watermarks are made by partition
 	Position  string // where to go on after this morsel
+	Bare      bool   // there are no rows, only Position goes on: the partition stays as idle as it was
 }
 
 // Sink is a bound sink.

@@ -41,6 +41,9 @@ type reader struct {
 	bytes int
 	room  *sync.Cond
 	came  chan struct{} // has one when something came
+	sure  uint64        // the stream has no message of ours before it that did not come
+	hole  uint64        // where messages are missing before those in ready, which may have been dropped; 0: none are
+	upto  int64         // the position to show although no message came
 
 	begun atomic.Bool  // start has ended well
 	last  atomic.Int64 // the sequence that was handed out last
@@ -80,27 +83,39 @@ func (r *reader) start(ctx context.Context) error {
 		return err
 	}
 	r.conn, r.stream, r.name = conn, stream, stream.CachedInfo().Config.Name
-	state := stream.CachedInfo().State
-	switch {
-	case r.from > int64(state.LastSeq):
-		err = fmt.Errorf("ReadFromNats: the checkpoint stands at message %d of the stream %q, which ends at %d: it was made anew. Give the pipeline a new state folder",
-			r.from, r.name, state.LastSeq)
-	case r.from >= 0 || s.deliver == "all":
-		r.from = max(r.from, 0)
-	case s.deliver == "new":
-		r.from = int64(state.LastSeq)
-	default:
-		r.from, err = r.newest(ctx, state.LastSeq)
-	}
-	if err != nil {
+	if err = r.place(ctx, stream.CachedInfo()); err != nil {
 		conn.Close()
 		r.conn = nil
 		return err
 	}
+	r.sure = uint64(r.from) + 1
 	r.last.Store(r.from)
 	r.begun.Store(true)
 	r.running.Go(r.fetch)
+	if s.subject != "" {
+		r.running.Go(r.follow)
+	}
 	return nil
+}
+
+// place says where reading begins.
+func (r *reader) place(ctx context.Context, info *jetstream.StreamInfo) (err error) {
+	state := info.State
+	switch {
+	case info.Config.Retention == jetstream.WorkQueuePolicy:
+		return fmt.Errorf("ReadFromNats: the stream %q is a work queue, which drops a message once someone has it, and cannot be read by position: read a stream with the retention limits", r.name)
+	case r.from > int64(state.LastSeq):
+		return r.anew(r.from, state.LastSeq)
+	case r.from >= 0:
+		return r.dropped(uint64(r.from)+1, info)
+	case r.source.deliver == "all":
+		r.from = int64(max(state.FirstSeq, 1)) - 1
+	case r.source.deliver == "new":
+		r.from = int64(state.LastSeq)
+	default:
+		r.from, err = r.newest(ctx, state.LastSeq)
+	}
+	return err
 }
 
 // newest returns the sequence before that of the newest message.
@@ -130,6 +145,7 @@ func (r *reader) fetch() {
 		}
 		defer messages.Stop()
 		defer context.AfterFunc(ctx, messages.Stop)()
+		var waiting string // the consumer that had nothing more for us when we last looked, while we were waiting for it
 		for {
 			m, err := messages.Next()
 			if err != nil {
@@ -143,7 +159,13 @@ func (r *reader) fetch() {
 				continue
 			}
 			next = meta.Sequence.Stream + 1
-			r.put(&received{m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.Timestamp.UnixMilli()})
+			stood, err := r.put(ctx, &received{m.Subject(), m.Headers(), m.Data(), meta.Sequence.Stream, meta.Timestamp.UnixMilli()}, waiting == meta.Consumer)
+			if err != nil {
+				return retry.Permanent(err)
+			}
+			if waiting = ""; meta.NumPending == 0 && !stood {
+				waiting = meta.Consumer
+			}
 		}
 	})
 	if err != nil {
@@ -166,15 +188,39 @@ func (r *reader) consume(ctx context.Context, next uint64) (jetstream.MessagesCo
 	return consumer.Messages(jetstream.PullMaxMessages(500))
 }
 
-// put hands a message to Next. It waits while much lies there.
-func (r *reader) put(m *received) {
+// put hands a message to Next. It waits while much lies there, and reports whether it did. ready says that we had been waiting for the server, so
+// that what did not come is not ours.
+func (r *reader) put(ctx context.Context, m *received, ready bool) (waited bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if m.sequence > r.sure && r.hole == 0 && !(ready && r.source.subject != "") {
+		r.hole = r.sure
+	}
+	r.sure = max(r.sure, m.sequence+1)
 	for (len(r.ready) >= aheadMessages || r.bytes > aheadBytes) && r.ctx.Err() == nil {
+		waited = true
+		if hole := r.hole; hole > 0 { // later, more may have been dropped
+			r.mu.Unlock()
+			err := r.whole(ctx, hole)
+			r.mu.Lock()
+			if err != nil {
+				return true, err
+			}
+			if r.hole == hole {
+				r.hole = 0
+			}
+			continue
+		}
 		r.room.Wait()
 	}
 	r.ready = append(r.ready, m)
 	r.bytes += len(m.payload)
+	r.tell()
+	return waited, nil
+}
+
+// tell says that something came.
+func (r *reader) tell() {
 	select {
 	case r.came <- struct{}{}:
 	default:
@@ -198,15 +244,26 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	}
 	for {
 		r.mu.Lock()
-		ready := r.ready
-		r.ready, r.bytes = nil, 0
+		ready, hole, upto := r.ready, r.hole, r.upto
+		r.ready, r.bytes, r.hole = nil, 0, 0
 		r.room.Broadcast()
 		r.mu.Unlock()
+		if hole > 0 {
+			if err := r.whole(ctx, hole); err != nil {
+				return err
+			}
+		}
 		if len(ready) > 0 {
 			r.count.Add(int64(len(ready)))
 			last := int64(ready[len(ready)-1].sequence)
 			r.last.Store(last)
 			*m = r.morsel(ready, last)
+			return nil
+		}
+		if upto > r.last.Load() {
+			r.last.Store(upto)
+			*m = r.morsel(nil, upto)
+			m.Bare = true
 			return nil
 		}
 		select {

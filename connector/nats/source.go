@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -36,7 +37,9 @@ var ReadFromNats = catalog.AddSource(catalog.SourceSpec{
 	Doc: "A row is a message, by its format.\n\n" +
 		"**Time**: the time at which the server stored the message.\n\n" +
 		"**Exactly once**: the position is the sequence of a message in the stream. The checkpoint keeps it, and not the server, so a restart reads on where " +
-		"the checkpoint stands, as long as the stream still holds that. A stream that was made anew ends the run.\n\n" +
+		"the checkpoint stands, and a stream that was made anew, or that has dropped messages which had not been read yet (`max_age`, `max_msgs`, `max_bytes`, a purge), ends the run: `leat state drop --part NAME` goes on without them. " +
+		"A stream that keeps only so many messages of each subject (`max_msgs_per_subject`) drops older ones by intent, which ends nothing. A stream by interest keeps nothing for a reader that is away, and a work " +
+		"queue cannot be read by position: use `limits`.\n\n" +
 		"**Errors**: a message that cannot be decoded is an error record. A server that cannot be reached is tried again for ever; one that does not let us in, or " +
 		"has no such stream, ends the run.",
 	Source: "https://docs.nats.io/nats-concepts/jetstream",
@@ -66,6 +69,7 @@ type source struct {
 	*settings
 	deliver string
 	durable string
+	look    time.Duration // how often a silent subject is compared with its stream
 	rows    *envelope.Rows
 }
 
@@ -77,7 +81,7 @@ var (
 
 func openSource(config map[string]any) (catalog.Source, error) {
 	settings, p := readSettings("ReadFromNats", config)
-	s := &source{settings: settings, deliver: "all"}
+	s := &source{settings: settings, deliver: "all", look: lookEvery}
 	if d, ok := config["deliver"].(string); ok {
 		if s.deliver = d; !slices.Contains([]string{"all", "new", "last"}, d) {
 			p.add("deliver", diag.BadValue, "", "wanted all, new or last, found %q", d)
