@@ -35,7 +35,7 @@ type streamFigures struct {
 type pending struct {
 	checkpoint *state.Checkpoint
 	parts      map[*node][]*partOf // of aggregates
-	blobs      map[*node][]byte    // the state by key of nodes that have one
+	blobs      map[*node][]byte    // the state of nodes that have one in a file
 	lastFile   int64               // files numbered after it belong to later checkpoints
 	positions  map[*feed]map[string]string
 	taken      time.Time
@@ -105,6 +105,9 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 	}()
 	return nil
 }
+
+// mostInManifest is how many bytes of a node's state go to the manifest itself. More is a file.
+const mostInManifest = 16 << 10
 
 // take collects what a checkpoint is made of. It costs microseconds but for what sinks do.
 func (s *stream) take(ctx context.Context) (*pending, error) {
@@ -184,11 +187,12 @@ func (s *stream) takeNode(ctx context.Context, n *node, p *pending) error {
 	case n.keyed != nil:
 		p.blobs[n] = n.keyed.save(s.plan.Port(n.In[0]).Schema)
 	case n.tracker != nil:
-		data, err := n.tracker.save(s.nodes)
-		if err != nil {
-			return err
+		part.Watermark = n.mark
+		if data := n.tracker.save(s.nodes); len(data) > mostInManifest {
+			p.blobs[n] = data
+		} else {
+			part.Data = data
 		}
-		part.Data, part.Watermark = data, n.mark
 	default:
 		return nil
 	}
@@ -287,10 +291,8 @@ func (s *stream) commitEpoch(ctx context.Context, p *pending) error {
 		return err
 	}
 	for f, positions := range p.positions {
-		if a, ok := f.reader.(catalog.Acknowledger); ok && len(positions) > 0 {
-			if err := a.Acknowledge(ctx, positions); err != nil && ctx.Err() == nil {
-				s.opts.Notify("WARNING", fmt.Sprintf("transform %q could not tell its server how far it is: %v", f.n.Name, err))
-			}
+		if err := s.acknowledge(ctx, f, positions); err != nil && ctx.Err() == nil {
+			s.opts.Notify("WARNING", fmt.Sprintf("transform %q could not tell its server how far it is: %v", f.n.Name, err))
 		}
 	}
 	if store != nil {

@@ -24,15 +24,26 @@ type feed struct {
 	drift  func(f *feed) bool
 
 	mu        sync.Mutex
-	positions map[string]string    // up to where rows are in the state and the sinks, by partition
-	orders    map[string]int64     // of the piece that a position is of
-	active    map[string]time.Time // when a partition last gave rows
-	quiet     map[string]bool      // partitions that are idle
-	taken     int64                // morsels that have been processed
-	handed    int64                // that are in the queue or with a worker
+	positions map[string]string // up to where rows are in the state and the sinks, by partition
+	orders    map[string]int64  // of the piece that a position is of
+	parts     map[string]*listened
+	taken     int64 // morsels that have been processed
+	handed    int64 // that are in the queue or with a worker
 	eof       bool
-	wasEnded  bool // before this run
-	waiting   bool // for slower sources
+	wasEnded  bool          // before this run
+	asked     time.Time     // since when the reader is asked for more; zero: it is not
+	asking    time.Duration // how long it was before that
+}
+
+// listened is how long a partition has been listened to. Silence is measured by that, not by the clock: while leat stands still, waits for a sink or another
+// source, or cannot reach a server, nobody is silent.
+type listened struct {
+	time  time.Duration
+	spoke time.Duration // what time was when the partition last gave rows
+	seen  bool          // it has given rows
+	fresh bool          // since time was last looked at
+	under int64         // its pieces that have been read and not processed
+	quiet bool          // it is idle
 }
 
 // ahead is how many pieces each worker may have waiting of one source.
@@ -40,7 +51,7 @@ const ahead = 2
 
 func newFeed(n *node, q *queue, workers int) *feed {
 	f := &feed{n: n, reader: n.reader, queue: q, free: make(chan *piece, ahead*workers), positions: map[string]string{}, orders: map[string]int64{},
-		active: map[string]time.Time{}, quiet: map[string]bool{}}
+		parts: map[string]*listened{}}
 	for range cap(f.free) {
 		f.free <- &piece{feed: f}
 	}
@@ -82,7 +93,7 @@ func (f *feed) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		err := f.next(ctx, &p.morsel)
+		err := f.ask(ctx, &p.morsel)
 		switch {
 		case errors.Is(err, io.EOF):
 			f.end()
@@ -96,31 +107,47 @@ func (f *feed) run(ctx context.Context) error {
 			return nil
 		}
 		p.order, p.read = order, time.Now()
-		f.mu.Lock()
-		f.handed++
-		f.mu.Unlock()
 		f.queue.put(p)
 	}
+}
+
+// ask reads the next piece, and keeps account of the time that is spent on it.
+func (f *feed) ask(ctx context.Context, m *catalog.Morsel) error {
+	f.mu.Lock()
+	f.asked = time.Now()
+	f.mu.Unlock()
+	err := f.next(ctx, m)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asking += time.Since(f.asked)
+	f.asked = time.Time{}
+	if err == nil {
+		f.handed++
+		f.part(m.Partition).under++
+	}
+	return err
+}
+
+// part is guarded by mu.
+func (f *feed) part(name string) *listened {
+	l := f.parts[name]
+	if l == nil {
+		l = &listened{}
+		f.parts[name] = l
+	}
+	return l
 }
 
 // await holds the feed while its source is too far ahead of the others. It is false when the context is done.
 func (f *feed) await(ctx context.Context) bool {
 	for f.drift(f) {
-		f.setWaiting(true)
 		select {
 		case <-time.After(driftPause):
 		case <-ctx.Done():
 			return false
 		}
 	}
-	f.setWaiting(false)
 	return true
-}
-
-func (f *feed) setWaiting(waiting bool) {
-	f.mu.Lock()
-	f.waiting = waiting
-	f.mu.Unlock()
 }
 
 // driftPause is how long a source that is ahead waits before it looks again.
@@ -135,7 +162,7 @@ func (f *feed) next(ctx context.Context, m *catalog.Morsel) error {
 			return err
 		}
 	}
-	m.Partition, m.Position, m.Part = "", "", nil
+	m.Partition, m.Position, m.Part, m.Bare = "", "", nil, false
 	return f.reader.Next(ctx, m)
 }
 
@@ -153,7 +180,7 @@ func (f *feed) ended() bool {
 }
 
 // processed notes that a piece is in the state and the sinks.
-func (f *feed) processed(p *piece, now time.Time) {
+func (f *feed) processed(p *piece) {
 	f.mu.Lock()
 	f.handed--
 	f.taken++
@@ -162,8 +189,11 @@ func (f *feed) processed(p *piece, now time.Time) {
 		f.orders[m.Partition] = p.order
 		f.positions[m.Partition] = m.Position
 	}
-	f.active[m.Partition] = now
-	delete(f.quiet, m.Partition)
+	l := f.part(m.Partition)
+	l.under--
+	if !m.Bare {
+		l.spoke, l.seen, l.fresh, l.quiet = l.time, true, true, false
+	}
 	f.mu.Unlock()
 	f.free <- p
 }
@@ -188,17 +218,30 @@ func (f *feed) partitions() []string {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.active) == 0 {
+	var out []string
+	for name, l := range f.parts {
+		if l.seen {
+			out = append(out, name)
+		}
+	}
+	if out == nil {
 		return []string{""}
 	}
-	return slices.Collect(maps.Keys(f.active))
+	return out
 }
 
 // isQuiet reports whether a partition holds nothing up.
 func (f *feed) isQuiet(partition string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.quiet[partition]
+	return f.part(partition).quiet
+}
+
+// heard is for how long a partition has been listened to.
+func (f *feed) heard(partition string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.part(partition).time
 }
 
 // idle reports whether all partitions hold nothing up.
@@ -206,40 +249,63 @@ func (f *feed) idle() bool {
 	return !slices.ContainsFunc(f.partitions(), func(p string) bool { return !f.isQuiet(p) })
 }
 
-// watch marks partitions that are silent for so long and have nothing left to read as idle.
+// watch keeps account of how long partitions are listened to, and marks those as idle that are silent for so long.
 func (f *feed) watch(ctx context.Context, idle time.Duration, changed func()) {
 	if idle <= 0 {
 		return
 	}
-	start := time.Now()
-	tick := time.NewTicker(min(max(idle/8, 20*time.Millisecond), time.Second))
+	every := min(max(idle/8, 20*time.Millisecond), time.Second)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for before := f.spent(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		spent := f.spent()
+		heard := min(spent-before, 2*every) // more is a time in which leat itself stood still
+		before = spent
 		for _, partition := range f.partitions() {
-			f.mu.Lock()
-			last, seen := f.active[partition]
-			if !seen {
-				last = start
+			if f.listen(ctx, partition, heard, idle) {
+				changed()
 			}
-			skip := f.quiet[partition] || time.Since(last) < idle || f.handed > 0 || f.waiting
-			f.mu.Unlock()
-			if skip {
-				continue
-			}
-			if p, ok := f.reader.(catalog.Partitioned); ok && !p.CaughtUp(ctx, partition) {
-				continue
-			}
-			f.mu.Lock()
-			if again, ok := f.active[partition]; f.handed == 0 && (!ok || again.Equal(last)) {
-				f.quiet[partition] = true
-			}
-			f.mu.Unlock()
-			changed()
 		}
 	}
+}
+
+// spent is for how long the reader has been asked for more.
+func (f *feed) spent() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.asked.IsZero() {
+		return f.asking
+	}
+	return f.asking + time.Since(f.asked)
+}
+
+// listen counts a time as one in which a partition was listened to, if it gave rows in it, or all that lies there has been read and processed. It reports
+// whether the partition has become idle.
+func (f *feed) listen(ctx context.Context, partition string, heard, idle time.Duration) bool {
+	f.mu.Lock()
+	l := f.part(partition)
+	gave, skip := l.fresh, l.quiet || !l.fresh && l.under > 0
+	l.fresh = false
+	f.mu.Unlock()
+	if skip {
+		return false
+	}
+	if !gave {
+		if p, ok := f.reader.(catalog.Partitioned); ok && !p.CaughtUp(ctx, partition) {
+			return false
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !gave && (l.fresh || l.under > 0) {
+		return false // rows have come meanwhile
+	}
+	l.time += heard
+	l.quiet = !gave && l.time-l.spoke >= idle
+	return l.quiet
 }

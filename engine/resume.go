@@ -153,7 +153,13 @@ func (s *stream) restore(n *node, p *state.Part) error {
 		return n.keyed.load(data, s.plan.Port(n.In[0]).Schema)
 	case n.tracker != nil:
 		n.mark = p.Watermark
-		return n.tracker.load(p.Data, s.nodes)
+		data, err := p.Data, error(nil)
+		if len(p.Files) == 1 {
+			if data, err = os.ReadFile(s.opts.Store.Path(p.Files[0])); err != nil {
+				return err
+			}
+		}
+		return n.tracker.load(data, s.nodes)
 	}
 	return nil
 }

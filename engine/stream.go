@@ -99,7 +99,7 @@ func newStreamNode() *streamNode {
 // observe tells a node's tracker of rows that it puts out.
 func (n *streamNode) observe(b *column.Batch) {
 	if n != nil && n.tracker != nil {
-		n.tracker.observe(b, time.Now())
+		n.tracker.observe(b, nil, 0) // it has no "per", for which silence counts
 	}
 }
 
@@ -309,7 +309,7 @@ func (s *stream) push(ctx context.Context, p *piece, d catalog.Decoder, out *sou
 	p.feed.n.busy.Add(int64(time.Since(began) - out.w.within))
 	out.w.read = time.Time{}
 	s.changed.Store(true)
-	p.feed.processed(p, s.clock())
+	p.feed.processed(p)
 	return nil
 }
 

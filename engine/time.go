@@ -32,35 +32,33 @@ func (s *timeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 	return s.w.emit(ctx, s.n, 0, out)
 }
 
-// track sets rows aside that are too far ahead, and takes the others into account for the watermark.
+// track takes rows into account for the watermark, and sets those aside that are too far ahead.
 func (s *timeStep) track(ctx context.Context, was, b *column.Batch) (*column.Batch, error) {
-	t := s.n.tracker
-	if t.spec.Future > 0 {
-		key, known := keyOf(b), s.time != nil && was.Times != nil
-		var ahead []kernel.Failure
-		b.Each(func(i int) {
-			value, source := "", int64(0)
-			if known {
-				source = was.Times[i]
-			} else if t.per >= 0 {
-				value = perValue(b.Cols[t.per], i)
-			}
-			if t.ahead(key, value, int64(b.Time(i)), source, known) {
-				ahead = append(ahead, kernel.Failure{Row: int32(i), Err: errFuture})
-			}
-		})
-		if len(ahead) > 0 {
-			s.n.ahead.Add(int64(len(ahead)))
-			if port, ok := s.n.errorsConsumed(); ok {
-				if err := s.w.emit(ctx, s.n, port, s.errorBatch(b, ahead)); err != nil {
-					return nil, err
-				}
-			}
-			b = without(b, ahead)
+	var server []int64
+	if s.time != nil {
+		server = was.Times
+	}
+	ahead := s.n.tracker.observe(b, server, s.n.heard(keyOf(b)))
+	if len(ahead) == 0 {
+		return b, nil
+	}
+	s.n.ahead.Add(int64(len(ahead)))
+	if port, ok := s.n.errorsConsumed(); ok {
+		if err := s.w.emit(ctx, s.n, port, s.errorBatch(b, ahead)); err != nil {
+			return nil, err
 		}
 	}
-	t.observe(b, time.Now())
-	return b, nil
+	return without(b, ahead), nil
+}
+
+// heard is for how long a partition has been listened to.
+func (n *streamNode) heard(k partitionKey) time.Duration {
+	for _, f := range n.feeds {
+		if f.n.ID == k.Source {
+			return f.heard(k.Partition)
+		}
+	}
+	return 0
 }
 
 var errFuture = &expr.Exception{Class: "ValueError", Msg: "the row is further ahead in event time than its watermark's \"future\" allows"}

@@ -69,7 +69,7 @@ func (s *stream) fireDue(now time.Time) (due bool, wait time.Duration) {
 		for _, ref := range n.In {
 			in = min(in, marks[ref.Node])
 		}
-		marks[i] = n.guess(in, now)
+		marks[i] = n.guess(in)
 		if n.keyed != nil && n.keyed.due(in) {
 			due = true
 		}
@@ -103,11 +103,11 @@ func (s *stream) idleMatters() bool {
 }
 
 // guess returns the watermark that a node would put out now.
-func (n *node) guess(in int64, now time.Time) int64 {
+func (n *node) guess(in int64) int64 {
 	if n.tracker == nil {
 		return max(in, n.mark)
 	}
-	if at, ok := n.tracker.mark(n.feeds, now); ok {
+	if at, ok := n.tracker.mark(n.feeds); ok {
 		return max(at, n.mark)
 	}
 	return n.mark
@@ -160,7 +160,7 @@ func (s *stream) advance(ctx context.Context, end bool) error {
 		if len(n.In) == 0 {
 			in = noMark
 		}
-		mark := n.guess(in, now)
+		mark := n.guess(in)
 		if end {
 			in, mark = endMark, endMark
 		}
@@ -195,10 +195,9 @@ func (s *stream) drifts(f *feed) bool {
 	if s.opts.MaxDrift <= 0 || len(s.feeds) < 2 {
 		return false
 	}
-	now := s.clock()
 	own, least := int64(math.MinInt64), endMark
 	for _, g := range s.feeds {
-		at, ok := s.reached(g, now)
+		at, ok := s.reached(g)
 		switch {
 		case g == f:
 			own = at
@@ -230,7 +229,7 @@ const (
 
 // reached is how far a source is in event time: by the watermark after it where one is made there, else by its own; ok is false where it is idle or has
 // ended.
-func (s *stream) reached(f *feed, now time.Time) (at int64, ok bool) {
+func (s *stream) reached(f *feed) (at int64, ok bool) {
 	of := f.n
 	for _, n := range s.nodes {
 		if op, assigns := n.Op.(*plan.AssignTime); assigns && op.Watermark != nil && len(n.feeds) == 1 && n.feeds[0] == f {
@@ -238,6 +237,6 @@ func (s *stream) reached(f *feed, now time.Time) (at int64, ok bool) {
 			break
 		}
 	}
-	at, ok = of.tracker.mark(of.feeds, now)
+	at, ok = of.tracker.mark(of.feeds)
 	return at, ok && at != endMark && !f.idle()
 }

@@ -1,13 +1,14 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/kernel"
 	"github.com/leat-project/leat/plan"
 )
 
@@ -19,13 +20,16 @@ const (
 
 // tracker makes a watermark from the event times of rows, by partition, and by the values of a field within a partition.
 //
-// It is fed as rows pass; what it says counts only at a turn, when all rows that it has seen have been processed.
+// It is fed as rows pass; what it says counts only at a turn, when all rows that it has seen have been processed. It knows no clock: silence is
+// measured by how long a partition has been listened to (see listened).
 type tracker struct {
 	spec plan.Watermark
-	per  int // the field, or -1
+	per  int           // the field, or -1
+	idle time.Duration // 0: no value is ever idle
 
-	mu    sync.Mutex
-	parts map[partitionKey]*marks
+	mu      sync.Mutex
+	parts   map[partitionKey]*marks
+	scratch []byte
 }
 
 // partitionKey names a partition of a source.
@@ -34,41 +38,33 @@ type partitionKey struct {
 	Partition string
 }
 
-// marks are the greatest times of one partition.
+// marks are what one partition has said.
 type marks struct {
-	max    int64
-	values map[string]*valueMark // by the value of the field "per"
-	// the two values with the greatest times, for what is too far ahead of the others
-	first, second lead
-	since         time.Time // of the first row, in processing time
+	at     int64                 // the greatest time; with "per" that of the slowest value, as of when it was last asked for
+	values map[string]*valueMark // by the value of the field "per": those that are not idle
+	order  ranking               // of them, the slowest first
+	claims claims
+	since  time.Duration // when the first row came, by how long the partition had been listened to
 }
 
 type valueMark struct {
+	name string
 	max  int64
-	seen time.Time // in processing time
-}
-
-type lead struct {
-	value string
-	time  int64
-	any   bool
+	seen time.Duration
 }
 
 func newTracker(w plan.Watermark, schema column.Schema) *tracker {
-	t := &tracker{spec: w, per: -1, parts: map[partitionKey]*marks{}}
+	t := &tracker{spec: w, per: -1, idle: time.Duration(w.Idle) * time.Millisecond, parts: map[partitionKey]*marks{}}
 	if w.Per != "" {
 		t.per = schema.Index(w.Per)
 	}
 	return t
 }
 
-func (t *tracker) part(k partitionKey) *marks {
+func (t *tracker) part(k partitionKey, heard time.Duration) *marks {
 	m := t.parts[k]
 	if m == nil {
-		m = &marks{max: noMark, since: time.Now()}
-		if t.per >= 0 {
-			m.values = map[string]*valueMark{}
-		}
+		m = &marks{at: noMark, since: heard, values: map[string]*valueMark{}, claims: claims{walked: noMark, jumped: noMark}}
 		t.parts[k] = m
 	}
 	return m
@@ -81,86 +77,64 @@ func keyOf(b *column.Batch) partitionKey {
 	return partitionKey{b.Origin.Source, b.Origin.Partition}
 }
 
-// observe takes the rows of a batch into account.
-func (t *tracker) observe(b *column.Batch, now time.Time) {
+// observe takes the rows of a batch into account, but for those that are too far ahead, which it returns. server are the times that a server gave the rows;
+// nil: it gave none. heard is for how long the partition has been listened to.
+func (t *tracker) observe(b *column.Batch, server []int64, heard time.Duration) (ahead []kernel.Failure) {
 	if b.Times == nil {
-		return
+		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := t.part(keyOf(b))
-	if t.per < 0 {
-		b.Each(func(i int) { m.max = max(m.max, b.Times[i]) })
-		return
-	}
-	v := b.Cols[t.per]
+	m := t.part(keyOf(b), heard)
+	future := t.spec.Future
 	b.Each(func(i int) {
-		m.max = max(m.max, b.Times[i])
-		m.value(perValue(v, i), b.Times[i], now)
+		at := b.Times[i]
+		if future > 0 && server != nil && at-server[i] > future {
+			ahead = append(ahead, kernel.Failure{Row: int32(i), Err: errFuture})
+			return
+		}
+		if t.per < 0 {
+			m.at = max(m.at, at)
+			return
+		}
+		name := t.perValue(b.Cols[t.per], i)
+		if future > 0 && server == nil && m.claims.ahead(name, at, future, t.spec.Idle) {
+			ahead = append(ahead, kernel.Failure{Row: int32(i), Err: errFuture})
+			return
+		}
+		m.value(name, at, heard)
 	})
+	return ahead
 }
 
-func (m *marks) value(name string, at int64, now time.Time) {
-	of := m.values[name]
+// value takes a row of a value into account.
+func (m *marks) value(name []byte, at int64, heard time.Duration) {
+	of := m.values[string(name)]
 	if of == nil {
-		of = &valueMark{max: noMark}
-		m.values[name] = of
+		of = &valueMark{name: string(name), max: at}
+		m.values[of.name] = of
+		m.order.add(of)
 	}
-	of.max, of.seen = max(of.max, at), now
+	of.max, of.seen = max(of.max, at), heard
 }
 
-// perValue is the value of the field "per" as a text.
-func perValue(v *column.Vector, i int) string {
-	if v.Type.Kind == column.String && !v.IsNull(i) {
-		return string(v.Bin(i))
-	}
-	return fmt.Sprint(v.Value(i))
-}
-
-// ahead reports whether a row of that value and time is too far ahead: of the source's own timestamp where there is one (known), else of the other values.
-// What a row claims counts for the others also where the row itself is set aside, so that a jump in which two values agree is taken for time passing.
-func (t *tracker) ahead(k partitionKey, value string, at, source int64, known bool) bool {
-	if t.spec.Future <= 0 {
-		return false
-	}
-	if known {
-		return at-source > t.spec.Future
-	}
-	if t.per < 0 {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	m := t.part(k)
-	others := m.first
-	if m.first.any && m.first.value == value {
-		others = m.second
-	}
-	m.claim(value, at)
-	return others.any && at-others.time > t.spec.Future
-}
-
-func (m *marks) claim(value string, at int64) {
+// perValue is the value of the field "per" as a text, until the next call.
+func (t *tracker) perValue(v *column.Vector, i int) []byte {
 	switch {
-	case m.first.any && m.first.value == value:
-		m.first.time = max(m.first.time, at)
-	case !m.first.any || at > m.first.time:
-		m.first, m.second = lead{value, at, true}, m.first
-	case !m.second.any || m.second.value == value || at > m.second.time:
-		m.second = lead{value, max(at, m.secondTime(value)), true}
+	case v.IsNull(i):
+	case v.Type.Kind == column.String:
+		return v.Bin(i)
+	case v.Type.Kind == column.Int:
+		t.scratch = strconv.AppendInt(t.scratch[:0], v.Ints[i], 10)
+		return t.scratch
 	}
-}
-
-func (m *marks) secondTime(value string) int64 {
-	if m.second.any && m.second.value == value {
-		return m.second.time
-	}
-	return noMark
+	t.scratch = fmt.Append(t.scratch[:0], v.Value(i))
+	return t.scratch
 }
 
 // mark returns the watermark given what feeds it; ok is false where nothing can be said. Partitions that are idle hold nothing up; when all are, those that
 // have given rows count again, for what they have said stands.
-func (t *tracker) mark(feeds []*feed, now time.Time) (at int64, ok bool) {
+func (t *tracker) mark(feeds []*feed) (at int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at = endMark
@@ -175,11 +149,11 @@ func (t *tracker) mark(feeds []*feed, now time.Time) (at int64, ok bool) {
 			switch {
 			case f.isQuiet(partition) && !seen:
 			case f.isQuiet(partition):
-				quiet, anyQuiet = min(quiet, t.markOf(m, now)), true
+				quiet, anyQuiet = min(quiet, t.markOf(m, f.heard(partition))), true
 			case !seen:
 				return noMark, true
 			default:
-				at, ok = min(at, t.markOf(m, now)), true
+				at, ok = min(at, t.markOf(m, f.heard(partition))), true
 			}
 		}
 	}
@@ -192,76 +166,75 @@ func (t *tracker) mark(feeds []*feed, now time.Time) (at int64, ok bool) {
 	return at, ok
 }
 
-func (t *tracker) markOf(m *marks, now time.Time) int64 {
-	least := m.max
-	idle := time.Duration(t.spec.Idle) * time.Millisecond
-	if m.first.any && !m.second.any && now.Sub(m.since) < idle {
+// markOf is the watermark of a partition. When all its values are idle, what the slowest of them had said last stands until one speaks again.
+func (t *tracker) markOf(m *marks, heard time.Duration) int64 {
+	if m.claims.alone() && heard-m.since < t.idle {
 		return noMark // the one that has spoken may be the one with the fast clock
 	}
-	if t.per >= 0 {
-		for name, v := range m.values {
-			if idle > 0 && now.Sub(v.seen) > idle {
-				delete(m.values, name) // it comes back with its next row
-				continue
-			}
-			least = min(least, v.max)
+	for t.per >= 0 && len(m.order) > 0 {
+		slowest := m.order.first()
+		if t.idle <= 0 || heard-slowest.seen < t.idle {
+			m.at = slowest.max
+			break
 		}
+		m.order.drop() // it comes back with its next row
+		delete(m.values, slowest.name)
 	}
-	if least < noMark+t.spec.Disorder {
+	if m.at < noMark+t.spec.Disorder {
 		return noMark
 	}
-	return least - t.spec.Disorder
+	return m.at - t.spec.Disorder
 }
 
-// trackerState is what a checkpoint keeps of a tracker.
-type trackerState struct {
-	Source    string           `json:"source"`
-	Partition string           `json:"partition"`
-	Max       int64            `json:"max"`
-	Values    map[string]int64 `json:"values,omitempty"`
+// ranking is a heap of values by their time, the slowest first. Times only rise, so a value is put in its place when it seems to be the first.
+type ranking []ranked
+
+type ranked struct {
+	at int64 // no more than of.max
+	of *valueMark
 }
 
-func (t *tracker) save(nodes []*node) ([]byte, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []trackerState
-	for k, m := range t.parts {
-		s := trackerState{Partition: k.Partition, Max: m.max}
-		if k.Source >= 0 {
-			s.Source = nodes[k.Source].Name
+func (r *ranking) add(of *valueMark) {
+	*r = append(*r, ranked{of.max, of})
+	h := *r
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if h[up].at <= h[i].at {
+			break
 		}
-		for name, v := range m.values {
-			if s.Values == nil {
-				s.Values = map[string]int64{}
-			}
-			s.Values[name] = v.max
-		}
-		out = append(out, s)
+		h[up], h[i], i = h[i], h[up], up
 	}
-	return json.Marshal(out)
 }
 
-func (t *tracker) load(data []byte, nodes []*node) error {
-	var in []trackerState
-	if err := json.Unmarshal(data, &in); err != nil {
-		return err
+// first is the slowest value. There is one.
+func (r ranking) first() *valueMark {
+	for r[0].at != r[0].of.max {
+		r[0].at = r[0].of.max
+		r.sink()
 	}
-	now := time.Now()
-	for _, s := range in {
-		k := partitionKey{Source: -1, Partition: s.Partition}
-		for _, n := range nodes {
-			if n.Name == s.Source {
-				k.Source = n.ID
-				break
+	return r[0].of
+}
+
+// drop takes the first away.
+func (r *ranking) drop() {
+	h, last := *r, len(*r)-1
+	h[0], h[last] = h[last], ranked{}
+	*r = h[:last]
+	r.sink()
+}
+
+// sink puts the first in its place.
+func (r ranking) sink() {
+	for i := 0; ; {
+		least := i
+		for down := 2*i + 1; down <= 2*i+2 && down < len(r); down++ {
+			if r[down].at < r[least].at {
+				least = down
 			}
 		}
-		m := t.part(k)
-		m.max = s.Max
-		for name, at := range s.Values {
-			if m.values != nil {
-				m.value(name, at, now)
-			}
+		if least == i {
+			return
 		}
+		r[i], r[least], i = r[least], r[i], least
 	}
-	return nil
 }
