@@ -143,7 +143,7 @@ func (t *target) blame(ctx context.Context, s *server, p piece, err error) error
 func (t *target) refused(s *server, line []byte, pg *pgconn.PgError) error {
 	return &diag.Failure{Code: diag.CannotWrite, Row: t.describe(line),
 		Err:  &serverError{fmt.Errorf("PostgreSQL does not take a row into %s: %s; nothing of its transaction was written", t.table, s.hide(describe(pg))), pg},
-		Hint: t.remedy(pg)}
+		Hint: t.remedy(pg) + " Or set such rows aside with error_handling."}
 }
 
 // lineOf returns the line that an error of COPY names, or nil.

@@ -36,8 +36,11 @@ checkpoint are staged in a file, then written in one transaction that also notes
 create that table once, in the schema of the table that it writes. A stream whose state was deleted begins anew there. With "exactly_once: false" rows are
 written as they come, batch_size at a time, and may come twice after a crash.
 
-**Errors**: a row that the server does not take (a constraint, a value beyond its column) ends the run, naming the row and the
-constraint; nothing of its checkpoint is written. A server that is down, restarts, or reports a deadlock is tried again: in a stream for ever,
+**Errors**: a row that the server does not take (a constraint, a value beyond its column, a trigger's error) or that cannot be sent (a NUL byte, not UTF-8) ends the run,
+naming the row and the constraint; nothing of its checkpoint is written. With error_handling it goes there whole instead, with what the server says, and the
+others are written: exactly once, in the checkpoint after theirs, and also where a crash comes between. Each such row costs the server some tries, half a
+millisecond or so. Of an upsert's rows of a key the last one wins that is taken; those that it replaces may not be tried. A run that ends holds its rows in the system's folder for
+temporary files until all are there. A missing table, or a right, is no row's fault, and ends the run. A server that is down, restarts, or reports a deadlock is tried again: in a stream for ever,
 in a run that ends 8 times, unless "retry" says otherwise. A run that ends and loses its connection while it writes ends, with nothing written.`,
 	Source: beamIO + "#writetopostgres",
 	Fields: append(serverFields(), []catalog.Field{
