@@ -110,7 +110,7 @@ func (m *member) join(ctx context.Context) error {
 	}
 	m.commits.Lock() // the client calls back before it is returned
 	defer m.commits.Unlock()
-	client, err := kgo.NewClient(opts...)
+	client, err := newPacedClient(opts...)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ const startPatience = time.Minute
 func (r *reader) start(ctx context.Context) error {
 	s := r.source
 	if r.client == nil {
-		client, err := kgo.NewClient(append(append(slices.Clone(s.connect), s.fetch...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
+		client, err := newPacedClient(append(append(slices.Clone(s.connect), s.fetch...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
 		if err != nil {
 			return err
 		}
