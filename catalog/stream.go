@@ -44,6 +44,13 @@ type Acknowledger interface {
 	Acknowledge(ctx context.Context, positions map[string]string) error
 }
 
+// Keeper is an Acknowledger that has what nobody else has, and keeps for older checkpoints what it has room for.
+type Keeper interface {
+	Acknowledger
+	// Keep says, before Acknowledge, the positions of all checkpoints and savepoints that one can go back to.
+	Keep(positions []map[string]string)
+}
+
 // Partitioned is a Reader whose partitions are known before their first row, so that the watermark waits for each of them.
 type Partitioned interface {
 	// Partitions returns those that are read now. Safe at any time.
@@ -180,6 +187,11 @@ func (l *Lowering) Watermark(v *Value, rows plan.Ref) (w *plan.Watermark, ok boo
 			l.Problems.Errorf(per.Place, diag.UnknownField, "the rows have no field %q", w.Per).Hint = diag.DidYouMean(w.Per, "fields", schema.Names())
 			ok = false
 		}
+	}
+	if future := v.Get("future"); ok && w.Future > 0 && w.Per == "" && l.Builder.Plan.Port(rows).Unbounded && !serverTimes(l.Builder.Plan, rows) {
+		l.Problems.Errorf(future.Place, diag.BadValue, "\"future\" has nothing to compare a row with: the source has no time from a server's clock, and no \"per\" says what others there are").Hint =
+			"Name the field that tells devices apart, as per: device."
+		ok = false
 	}
 	return w, ok
 }

@@ -14,6 +14,8 @@ type Batch struct {
 	Ends   []int64   // windowing of the stream (see plan.Port)
 	Origin *Origin   // where the rows came from; nil: not known
 	Rows   []int32   // for each row its number within the origin; nil: row i is number i
+	// ServerTimes says that Times are from the clock of a server that the rows came through: not of who made them, nor of this machine.
+	ServerTimes bool
 }
 
 // Origin is the piece of a source that rows came from. Source, Seq and a row's number order the rows of a plan

@@ -105,7 +105,7 @@ func Compact(b *Batch) *Batch {
 	if b.Sel == nil {
 		return b
 	}
-	out := &Batch{N: len(b.Sel), Origin: b.Origin, Times: pick(b.Times, b.Sel), Starts: pick(b.Starts, b.Sel), Ends: pick(b.Ends, b.Sel)}
+	out := &Batch{N: len(b.Sel), Origin: b.Origin, Times: pick(b.Times, b.Sel), ServerTimes: b.ServerTimes, Starts: pick(b.Starts, b.Sel), Ends: pick(b.Ends, b.Sel)}
 	out.Cols = make([]*Vector, len(b.Cols))
 	for i, c := range b.Cols {
 		out.Cols[i] = Gather(c, b.Sel)

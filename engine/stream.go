@@ -76,6 +76,7 @@ type streamNode struct {
 	inMark    int64    // of what comes in: the least of the inputs'
 	late      atomic.Int64
 	ahead     atomic.Int64  // rows set aside as too far in the future
+	unjudged  atomic.Bool   // there are rows of which that cannot be said
 	shown     atomic.Int64  // mark, for who looks on
 	busyShown time.Duration // guarded by Progress
 	busy      atomic.Int64  // nanoseconds that workers have spent in the node, and not in those after it

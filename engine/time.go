@@ -35,8 +35,12 @@ func (s *timeStep) push(ctx context.Context, b *column.Batch, _ int) error {
 // track takes rows into account for the watermark, and sets those aside that are too far ahead.
 func (s *timeStep) track(ctx context.Context, was, b *column.Batch) (*column.Batch, error) {
 	var server []int64
-	if s.time != nil {
+	if s.time != nil && was.ServerTimes {
 		server = was.Times
+	}
+	if t := s.n.tracker; t.spec.Future > 0 && t.per < 0 && s.time != nil && server == nil && s.n.unjudged.CompareAndSwap(false, true) {
+		s.w.run.stream.opts.Notify("WARNING", fmt.Sprintf("transform %q sets no row aside as too far ahead: the time that the source gives is not from its server's clock "+
+			"(of a Kafka topic: message.timestamp.type=LogAppendTime), and there is no \"per\"", s.n.Name))
 	}
 	ahead := s.n.tracker.observe(b, server, s.n.heard(keyOf(b)))
 	if len(ahead) == 0 {
@@ -89,7 +93,7 @@ func (s *timeStep) assign(ctx context.Context, b *column.Batch) (*column.Batch, 
 		return nil, err
 	}
 	out := *rest
-	out.Times, out.Starts, out.Ends = times, nil, nil
+	out.Times, out.ServerTimes, out.Starts, out.Ends = times, false, nil, nil
 	return &out, nil
 }
 

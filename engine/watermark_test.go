@@ -22,9 +22,12 @@ import (
 // script is a source of one partition that says what a test gives it, when the test does.
 type script struct {
 	pieces     chan []said
+	stamped    bool            // rows come with the time of a server, 100 s, beside that of the device
+	arrival    bool            // that time is that of this machine
 	behind     atomic.Bool     // rows may lie there that have not been read: its server does not answer
 	batches    []*column.Batch // the pieces, made beforehand
 	batchesOut int
+	notes      []string // what was told of the run
 }
 
 // said is a row: what a device says, and when.
@@ -87,8 +90,12 @@ func (s *script) Decode(_ context.Context, m *catalog.Morsel, out catalog.Out) e
 		if err := at.Append(column.Instant(r.at)); err != nil {
 			return err
 		}
+		if s.stamped || s.arrival {
+			r.at = 100_000
+		}
 		b.Times = append(b.Times, r.at)
 	}
+	b.ServerTimes = s.stamped
 	b.Cols = []*column.Vector{device.Finish(), at.Finish()}
 	return out.Batch(b)
 }
@@ -157,7 +164,12 @@ func play(t *testing.T, s *script, mark plan.Watermark, dir string, steps ...any
 		}
 		time.Sleep(30 * time.Millisecond)
 	}()
-	r, err := Run(ctx, counting(s, &mark, nil), o)
+	var at *expr.Expr
+	if s.stamped || s.arrival {
+		at = expr.FieldRef(saidSchema[1])
+	}
+	o.Stream.Notify = func(_, text string) { s.notes = append(s.notes, text) }
+	r, err := Run(ctx, counting(s, &mark, at), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +213,28 @@ func TestFastClockSpeaksFirst(t *testing.T) {
 		}
 		if late != 0 || ahead == 0 {
 			t.Errorf("%s: %d rows were late, %d set aside", name, late, ahead)
+		}
+	}
+}
+
+// TestFutureOfServers judges by the time of a server, or by the other devices; never by when leat took a row in.
+func TestFutureOfServers(t *testing.T) {
+	rows := []said{{"a", 100_000}, {"b", 101_500}, {"c", 99_000}}
+	for name, test := range map[string]struct {
+		script *script
+		per    string
+		ahead  int64
+		notes  int
+	}{
+		"a server":                  {&script{stamped: true}, "", 1, 0},
+		"a server, and others":      {&script{stamped: true}, "device", 1, 0},
+		"this machine":              {&script{arrival: true}, "", 0, 1},
+		"this machine, and others":  {&script{arrival: true}, "device", 1, 0},
+		"another source's own time": {&script{}, "device", 1, 0},
+	} {
+		s := test.script
+		if _, ahead := play(t, s, plan.Watermark{Future: 1000, Per: test.per, Idle: 5000, Disorder: 5000}, "", rows); ahead != test.ahead || len(s.notes) != test.notes {
+			t.Errorf("%s: %d rows were set aside, want %d; told %q", name, ahead, test.ahead, s.notes)
 		}
 	}
 }

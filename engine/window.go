@@ -27,7 +27,7 @@ func perWindow(w plan.Windowing, b *column.Batch) *column.Batch {
 
 // take returns the rows of b at those indices, which may repeat, as a batch of its own.
 func take(b *column.Batch, rows []int32) *column.Batch {
-	out := &column.Batch{N: len(rows), Origin: b.Origin, Rows: make([]int32, len(rows))}
+	out := &column.Batch{N: len(rows), Origin: b.Origin, ServerTimes: b.ServerTimes, Rows: make([]int32, len(rows))}
 	for _, c := range b.Cols {
 		out.Cols = append(out.Cols, column.Gather(c, rows))
 	}

@@ -26,6 +26,7 @@ type Message struct {
 	Payload []byte
 	Offset  int64 // shown in errors as the line
 	Time    int64 // event time; column.MinInstant: none
+	Server  bool  // Time is from the clock of a server, see column.Batch.ServerTimes
 	Meta    any   // what Decoder.Value reads
 }
 
@@ -194,11 +195,11 @@ func (d *Decoder) some(all []Message, at, n int, origin *column.Origin, out cata
 	for i, place := range d.places {
 		d.cols[place] = cols[i]
 	}
-	timed := false
+	timed, server := false, true
 	for _, i := range rows {
 		m := &all[at+int(i)]
 		d.times, d.rows = append(d.times, m.Time), append(d.rows, int32(at)+i)
-		timed = timed || m.Time != int64(column.MinInstant)
+		timed, server = timed || m.Time != int64(column.MinInstant), server && m.Server
 	}
 	for _, e := range d.added {
 		e.builder.Reset()
@@ -211,7 +212,7 @@ func (d *Decoder) some(all []Message, at, n int, origin *column.Origin, out cata
 	}
 	b := &column.Batch{N: len(rows), Cols: d.cols, Origin: origin, Rows: d.rows}
 	if timed {
-		b.Times = d.times
+		b.Times, b.ServerTimes = d.times, server
 	}
 	return out.Batch(b)
 }

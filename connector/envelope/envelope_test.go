@@ -27,6 +27,9 @@ func (c *collected) Batch(b *column.Batch) error {
 		if b.Times != nil {
 			text += fmt.Sprintf(" at %d", b.Times[i])
 		}
+		if b.ServerTimes {
+			text += " of the server"
+		}
 		c.rows = append(c.rows, text)
 	})
 	return nil

@@ -286,6 +286,9 @@ func (s *readSource) consumer(settings map[string]any) error {
 // Unbounded reports whether it goes on for ever.
 func (s *readSource) Unbounded() bool { return s.until == 0 && s.most == 0 }
 
+// ServerTimes returns true: brokers set the time of records where the topic asks for it.
+func (s *readSource) ServerTimes() bool { return true }
+
 // Guarantee is exactly once where positions are part of the checkpoint.
 func (s *readSource) Guarantee() catalog.Guarantee {
 	if s.assigned {

@@ -42,7 +42,7 @@ func (d *readDecoder) Decode(ctx context.Context, m *catalog.Morsel, out catalog
 	}
 	d.messages = d.messages[:0]
 	for _, record := range list {
-		d.messages = append(d.messages, envelope.Message{Payload: record.Value, Offset: record.Offset, Time: timeOf(record), Meta: record})
+		d.messages = append(d.messages, envelope.Message{Payload: record.Value, Offset: record.Offset, Time: timeOf(record), Server: ofBroker(record), Meta: record})
 	}
 	if d.reader.source.keyed {
 		out = typed{out, d.reader.fields}
@@ -57,6 +57,9 @@ func timeOf(record *kgo.Record) int64 {
 	}
 	return int64(column.MinInstant)
 }
+
+// ofBroker reports whether the broker has set the time of a record, as message.timestamp.type=LogAppendTime of the topic asks for. Else the producer has.
+func ofBroker(record *kgo.Record) bool { return record.Attrs.TimestampType() == 1 }
 
 // typed gives columns the types of a schema in which they may be null.
 type typed struct {
@@ -106,7 +109,7 @@ func (d *readDecoder) tombstones(list []*kgo.Record, file string, out catalog.Ou
 
 // nullRows returns the rows of some tombstones.
 func (d *readDecoder) nullRows(list []*kgo.Record, at, n int) (*column.Batch, error) {
-	b := &column.Batch{N: n}
+	b := &column.Batch{N: n, ServerTimes: true}
 	for c, f := range d.reader.fields {
 		builder := d.nulls[c]
 		builder.Reset()
@@ -122,6 +125,7 @@ func (d *readDecoder) nullRows(list []*kgo.Record, at, n int) (*column.Batch, er
 	}
 	for i, record := range list[at : at+n] {
 		b.Rows, b.Times = append(b.Rows, int32(at+i)), append(b.Times, timeOf(record))
+		b.ServerTimes = b.ServerTimes && ofBroker(record)
 	}
 	return b, nil
 }

@@ -46,7 +46,12 @@ func (r *reader) CaughtUp(ctx context.Context, name string) bool {
 		}
 		high = end.Offset
 		r.mu.Lock()
-		p.high, p.asked, next = high, time.Now(), p.next
+		next = p.next
+		for _, other := range r.parts { // the answer is about all partitions of the topic
+			if end, ok := ends.Lookup(other.topic, other.number); ok && end.Err == nil {
+				other.high, other.asked = end.Offset, time.Now()
+			}
+		}
 		r.mu.Unlock()
 	}
 	return next >= high

@@ -61,6 +61,7 @@ type reading struct {
 	positions map[string]string
 	rows      []string // as text, with file and offset
 	bad       []string
+	stamped   []bool // by batch: whether times are those of a server
 }
 
 // begin opens a reader that goes on at positions.
@@ -89,6 +90,7 @@ func (r *reading) Bad(b catalog.BadRecord) error {
 }
 
 func (r *reading) Batch(b *column.Batch) error {
+	r.stamped = append(r.stamped, b.ServerTimes)
 	for i := range b.N {
 		file := b.Origin.File
 		row := fmt.Sprintf("%s:%d", file[strings.LastIndexByte(file, '/')+1:], b.Origin.Line(b.RowNumber(i)))
@@ -276,6 +278,18 @@ func TestReadMetadataAndTombstones(t *testing.T) {
 	r.want("rows", r.rows, "0:0 1", "0:2 2")
 	if len(r.bad) != 4 || !strings.Contains(r.bad[0], "tombstone") {
 		t.Errorf("bad records: %q", r.bad)
+	}
+}
+
+// TestReadTimesOfBroker tells times that the broker has set from those of producers.
+func TestReadTimesOfBroker(t *testing.T) {
+	for kind, want := range map[string]bool{"CreateTime": false, "LogAppendTime": true} {
+		rig := newRig(t, 1, map[string]*string{"message.timestamp.type": &kind})
+		rig.produce(append(text(0, "a", "b"), &kgo.Record{Key: []byte("k")})...)
+		r := rig.begin(rig.source(map[string]any{"metadata": map[string]any{"k": "key"}, "until": "latest"}), nil).all()
+		if len(r.stamped) == 0 || slices.Contains(r.stamped, !want) {
+			t.Errorf("%s: batches have the times of a server: %v", kind, r.stamped)
+		}
 	}
 }
 

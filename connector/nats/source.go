@@ -103,6 +103,9 @@ func (s *source) Schema(context.Context) (column.Schema, error) { return s.rows.
 // Unbounded returns true: streams do not end.
 func (s *source) Unbounded() bool { return true }
 
+// ServerTimes returns true: the server notes when it stored a message.
+func (s *source) ServerTimes() bool { return true }
+
 // Guarantee returns ExactlyOnce: a stream can be read again from any position.
 func (s *source) Guarantee() catalog.Guarantee { return catalog.ExactlyOnce }
 
@@ -139,7 +142,7 @@ func (d *decoder) Decode(ctx context.Context, m *catalog.Morsel, out catalog.Out
 	messages, _ := m.Part.([]*received)
 	d.all = d.all[:0]
 	for _, r := range messages {
-		d.all = append(d.all, envelope.Message{Payload: r.payload, Offset: int64(r.sequence), Time: r.time, Meta: r})
+		d.all = append(d.all, envelope.Message{Payload: r.payload, Offset: int64(r.sequence), Time: r.time, Server: true, Meta: r})
 	}
 	return d.rows.Decode(ctx, m.File, d.all, out)
 }
