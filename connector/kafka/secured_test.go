@@ -2,17 +2,9 @@ package kafka
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -137,7 +129,7 @@ func refusals(t *testing.T) map[string]struct {
 	text, hint string
 } {
 	sasl, tls, plain := services.KafkaSASL(t), services.KafkaTLS(t), services.Kafka(t)
-	stranger := strangers(t)
+	stranger := services.Stranger(t)
 	client := map[string]any{"ssl.keystore.location": tls.Client}
 	type refusal = struct {
 		way
@@ -154,7 +146,7 @@ func refusals(t *testing.T) map[string]struct {
 		"without SASL":   {way{"", sasl.Address, withTLS("SSL", sasl.Authority)}, "", "sasl.mechanism"},
 		"SASL without TLS": {way{"", sasl.Address, keys(map[string]any{"security.protocol": "SASL_PLAINTEXT"}, jaas("PLAIN", services.Password))},
 			"", "security.protocol"},
-		"another name": {way{"", forward(t, "127.0.0.2", tls.Address), keys(withTLS("SSL", tls.Authority), client)}, "127.0.0.2", "advertised.listeners"},
+		"another name": {way{"", services.Forward(t, "127.0.0.2:0", tls.Address), keys(withTLS("SSL", tls.Authority), client)}, "127.0.0.2", "advertised.listeners"},
 	}
 	for _, m := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		all["a wrong password, "+m] = refusal{way{"", sasl.Address, keys(withTLS("SASL_SSL", sasl.Authority), jaas(m, wrong))}, "SASL_AUTHENTICATION_FAILED", "sasl.jaas.config"}
@@ -210,9 +202,9 @@ func TestRefused(t *testing.T) {
 // TestAnyName takes certificates of other names where the configuration says so, but not those of other authorities.
 func TestAnyName(t *testing.T) {
 	rig, tls := newRig(t, 1, nil), services.KafkaTLS(t)
-	address := forward(t, "127.0.0.2", tls.Address)
+	address := services.Forward(t, "127.0.0.2:0", tls.Address)
 	any := map[string]any{"ssl.endpoint.identification.algorithm": "", "ssl.keystore.location": tls.Client}
-	for authority, known := range map[string]bool{tls.Authority: true, strangers(t): false} {
+	for authority, known := range map[string]bool{tls.Authority: true, services.Stranger(t): false} {
 		s, err := newReadSource(rig.over(way{"", address, keys(withTLS("SSL", authority), any)}))
 		if err != nil {
 			t.Fatal(err)
@@ -247,7 +239,7 @@ func TestUnreachable(t *testing.T) {
 	if err := in.Next(ctx, &catalog.Morsel{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("nobody there: %v", err)
 	}
-	forwardAt(t, address, tls.Address)
+	services.Forward(t, address, tls.Address)
 	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := in.Next(ctx, &catalog.Morsel{}); err != nil {
@@ -284,63 +276,4 @@ func TestConnectionProblems(t *testing.T) {
 			t.Errorf("%v: %v", c.settings, err)
 		}
 	}
-}
-
-// strangers is a PEM file of an authority that the broker does not know, and its key.
-func strangers(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "stranger"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "stranger.pem")
-	text := slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// forward lets a server answer at another address, too.
-func forward(t *testing.T, host, to string) string {
-	t.Helper()
-	return forwardAt(t, net.JoinHostPort(host, "0"), to)
-}
-
-func forwardAt(t *testing.T, address, to string) string {
-	t.Helper()
-	at, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Skip(err) // not every system has more than one address of its own
-	}
-	t.Cleanup(func() { at.Close() })
-	go func() {
-		for {
-			c, err := at.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				d, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer d.Close()
-				go func() { _, _ = io.Copy(d, c); d.Close() }()
-				_, _ = io.Copy(c, d)
-			}()
-		}
-	}()
-	return at.Addr().String()
 }

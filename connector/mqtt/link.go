@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/leat-project/leat/connector/refusal"
 	"github.com/leat-project/leat/connector/retry"
+	"github.com/leat-project/leat/connector/trust"
 )
 
 // delivery is a message that a broker handed over.
@@ -77,9 +77,12 @@ func (s *settings) dial(ctx context.Context, w wish) (link, error) {
 	if err == nil {
 		return l, nil
 	}
-	var certificate *tls.CertificateVerificationError
-	wrapped := fmt.Errorf("MQTT broker %s: %w", s.url.Host, err)
-	if errors.As(err, &certificate) || retry.IsPermanent(err) {
+	server := "MQTT broker " + s.url.Host
+	if hint := s.remedy(ctx, err); hint != "" {
+		return nil, retry.Permanent(trust.NewRefused(server, hint, retry.Plain(err)))
+	}
+	wrapped := fmt.Errorf("%s: %w", server, err)
+	if retry.IsPermanent(err) {
 		return nil, retry.Permanent(wrapped)
 	}
 	return nil, wrapped
@@ -98,9 +101,13 @@ func (s *settings) connection(ctx context.Context) (net.Conn, error) {
 }
 
 // refused is the error of a broker that does not let us in.
-func refused(reason string) error {
-	return retry.Permanent(fmt.Errorf(`it does not let us in (%s): check "username", "password", "client_id" and "tls"`, reason))
-}
+type refused string
+
+// Error says why.
+func (r refused) Error() string { return "it does not let us in: " + string(r) }
+
+// answered is the error of a broker that speaks with us, and has no time now.
+type answered struct{ error }
 
 // denied is the error of a subscription that the broker did not accept.
 func denied(filter, reason string) error {

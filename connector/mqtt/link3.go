@@ -93,6 +93,9 @@ func connectError3(err error) error {
 			return refused(e.Error())
 		}
 	}
+	if errors.Is(err, packets.ErrorRefusedServerUnavailable) {
+		return answered{err}
+	}
 	return err
 }
 

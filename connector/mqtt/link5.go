@@ -38,7 +38,7 @@ func (s *settings) dial5(ctx context.Context, w wish) (link, error) {
 			return nil, refused(reason5(answer.ReasonCode))
 		}
 		if answer != nil {
-			return nil, fmt.Errorf("it refused: %s", reason5(answer.ReasonCode))
+			return nil, answered{fmt.Errorf("it refused: %s", reason5(answer.ReasonCode))}
 		}
 		return nil, err
 	}

@@ -4,8 +4,10 @@ package nats
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/connector/retry"
+	"github.com/leat-project/leat/connector/trust"
 	"github.com/leat-project/leat/diag"
 )
 
@@ -27,6 +30,7 @@ type settings struct {
 	stream    string
 	subject   string
 	options   []nats.Option
+	asks      *tls.Config // nil: without TLS
 }
 
 func connectionFields() []catalog.Field {
@@ -107,20 +111,28 @@ func (s *settings) readTLS(config map[string]any, p *problems) {
 		return
 	}
 	s.options = append(s.options, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
+	s.asks = &tls.Config{MinVersion: tls.VersionTLS12}
 	certificate, _ := given["certificate"].(string)
 	key, _ := given["key"].(string)
 	switch {
 	case (certificate == "") != (key == ""):
 		p.add("tls", diag.MissingKey, "", `wanted both "certificate" and "key"`)
 	case certificate != "":
-		if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
+		pair, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
 			p.add("tls", diag.BadFile, "", "the certificate: %v", err)
 		}
+		s.asks.Certificates = []tls.Certificate{pair}
 		s.options = append(s.options, nats.ClientCert(certificate, key))
 	}
 	if ca, _ := given["ca"].(string); ca != "" {
-		if _, err := os.Stat(ca); err != nil {
-			p.add("tls", diag.BadFile, "", "the certificates: %v", err)
+		pem, err := os.ReadFile(ca)
+		s.asks.RootCAs = x509.NewCertPool()
+		if err == nil && !s.asks.RootCAs.AppendCertsFromPEM(pem) {
+			err = errors.New("no certificates in it")
+		}
+		if err != nil {
+			p.add("tls", diag.BadFile, "", "the certificates %s: %v", ca, err)
 		}
 		s.options = append(s.options, nats.RootCAs(ca))
 	}
@@ -148,17 +160,59 @@ func (s *settings) connect(ended func(error)) (*nats.Conn, error) {
 	if err == nil {
 		return c, nil
 	}
-	for _, e := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted, nats.ErrNkeysNotSupported} {
-		if errors.Is(err, e) {
-			return nil, retry.Permanent(fmt.Errorf(`%w: check "username", "password", "token", "credentials" and "tls"`, s.wrap(err)))
-		}
+	hint := remedy(err)
+	if hint == "" && s.asks != nil {
+		hint = s.ask()
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
-		return nil, retry.Permanent(s.wrap(err))
+	if hint != "" {
+		return nil, retry.Permanent(fmt.Errorf("%s: %w", s.transform, trust.NewRefused("NATS server "+s.host, hint, err)))
 	}
 	return nil, s.wrap(err)
 }
+
+// remedy says what to do about a server that will not let us in next time either; "": it may.
+func remedy(err error) string {
+	for _, e := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrNkeysNotSupported} {
+		if errors.Is(err, e) {
+			return `Check "username" and "password", "token" or "credentials".`
+		}
+	}
+	switch {
+	case errors.Is(err, nats.ErrSecureConnRequired):
+		return `The server wants TLS: write tls:// in "url".`
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return `The server does not speak TLS: write nats:// in "url", and leave "tls" out.`
+	}
+	return trust.Remedy(err)
+}
+
+// ask connects to the server once more to hear what it has against our certificate: see trust.Ask.
+func (s *settings) ask() string {
+	host, port, err := net.SplitHostPort(s.host)
+	if err != nil {
+		host, port = s.host, "4222"
+	}
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), asking)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(asking)); err != nil {
+		return ""
+	}
+	for said := [1]byte{}; said[0] != '\n'; { // what a server says first is not encrypted
+		if _, err := c.Read(said[:]); err != nil {
+			return ""
+		}
+	}
+	config := s.asks.Clone()
+	config.ServerName = host
+	hint, _ := trust.Ask(context.Background(), c, config)
+	return hint
+}
+
+// asking is how long that may take.
+const asking = 2 * time.Second
 
 func (s *settings) wrap(err error) error {
 	return fmt.Errorf("%s: NATS server %s: %w", s.transform, s.host, err)
