@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +21,9 @@ type followReader struct {
 	reader
 	on      *sourceColumn
 	session session
+	reading sync.Mutex // the session, by Next or by Close
+	closed  context.Context
+	close   context.CancelFunc
 	at      position
 	wait    bool  // there was nothing more
 	limit   int64 // rows to ask for: fewer than fetch_size where they are large; 0: fetch_size
@@ -32,6 +37,15 @@ type position struct {
 	Last string `json:"last,omitempty"` // the follow column of the last one, as the server prints it
 	Any  bool   `json:"any,omitempty"`  // there was one
 }
+
+func newFollowReader(base reader, on *sourceColumn) *followReader {
+	r := &followReader{reader: base, on: on, session: session{server: base.source.server, caller: base.source.server.caller(true)}}
+	r.closed, r.close = context.WithCancel(context.Background())
+	return r
+}
+
+// errClosed is the error of Next when the reader is closed meanwhile.
+var errClosed = errors.New("the reader is closed")
 
 // Resume goes on from a checkpoint.
 func (r *followReader) Resume(_ context.Context, from catalog.Resume) error {
@@ -48,6 +62,19 @@ func (r *followReader) Resume(_ context.Context, from catalog.Resume) error {
 
 // Next hands on the rows since the last call, waiting for them.
 func (r *followReader) Next(ctx context.Context, m *catalog.Morsel) error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	open, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.closed, cancel)()
+	err := r.next(open, m)
+	if err != nil && ctx.Err() == nil && r.closed.Err() != nil {
+		return errClosed
+	}
+	return err
+}
+
+func (r *followReader) next(ctx context.Context, m *catalog.Morsel) error {
 	for {
 		if r.wait {
 			if err := retry.Sleep(ctx, r.source.every); err != nil {
@@ -131,8 +158,11 @@ func (r *followReader) CaughtUp(context.Context, string) bool { return r.all.Loa
 // Progress is in rows, without end.
 func (r *followReader) Progress() (done, total int64) { return r.rows.Load(), -1 }
 
-// Close closes the connection.
+// Close ends Next and closes the connection.
 func (r *followReader) Close() error {
+	r.close()
+	r.reading.Lock()
+	defer r.reading.Unlock()
 	r.session.close()
 	return nil
 }

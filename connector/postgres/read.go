@@ -240,7 +240,7 @@ func (s *source) Open(ctx context.Context, fields column.Schema) (catalog.Reader
 	}
 	base := reader{source: s, columns: cols}
 	if s.follow != "" {
-		return &followReader{reader: base, on: find(all, s.follow), session: session{server: s.server, caller: s.server.caller(true)}}, nil
+		return newFollowReader(base, find(all, s.follow)), nil
 	}
 	return newBoundedReader(base), nil
 }
