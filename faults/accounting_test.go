@@ -107,8 +107,9 @@ func (f *feed) sendOdd(rows int, late bool) (odd oddities) {
 			odd.malformed++
 			f.produce(p, at, fmt.Appendf(nil, `{"id": %d, "device": `, r.ID))
 			continue
-		case kind < 20:
+		case kind < 20 && f.sent > 1000: // the first that speaks cannot be judged
 			odd.future++
+			r.Device = "d09" // one that has a fast clock at times: two that agree would be believed
 			r.TS += 24 * time.Hour.Milliseconds()
 		case kind < 30 && late:
 			odd.late++
