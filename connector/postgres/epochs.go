@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 type epochWriter struct {
 	target    *target
 	job, name string
-	temporary bool // the folder is ours, and goes with the process
+	owner     string // this run
+	temporary bool   // the folder is ours, and goes with the process
 	epochs    table
 	written   atomic.Int64
 	last      atomic.Int64 // epoch that was committed
@@ -35,7 +37,7 @@ type epochWriter struct {
 }
 
 func newEpochWriter(x *session, t *target, env *catalog.SinkEnv) *epochWriter {
-	return &epochWriter{target: t, job: env.Job, name: env.Name, epochs: table{t.table.schema, "leat_epochs"}, session: x,
+	return &epochWriter{target: t, job: env.Job, name: env.Name, owner: newOwner(), epochs: table{t.table.schema, "leat_epochs"}, session: x,
 		stage: newStage(env), refusals: refusals{wanted: env.Refusals}}
 }
 
@@ -96,35 +98,43 @@ func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) err
 	return w.recoverRefused(epoch, of.RefusedOf)
 }
 
-// reached returns the last epoch that the table has had. A first run, whose epochs begin anew, begins anew there, too.
+// reached returns the last epoch that the table has had, and makes this run the one that writes. A first run, whose epochs begin anew, begins anew there, too.
 func (w *epochWriter) reached(ctx context.Context, epoch int64) (reached int64, err error) {
 	w.committing.Lock()
 	defer w.committing.Unlock()
+	anew := ""
+	if epoch == 0 {
+		anew = ", epoch = 0"
+	}
+	claim := fmt.Sprintf("insert into %s (job, sink, epoch, owner) values ($1, $2, 0, $3) on conflict (job, sink) do update set owner = excluded.owner%s returning epoch", w.epochs, anew)
 	err = w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := w.createEpochs(ctx, conn); err != nil {
 			return err
 		}
-		if epoch == 0 {
-			_, err := conn.Exec(ctx, fmt.Sprintf("delete from %s where job = $1 and sink = $2", w.epochs), w.job, w.name)
-			return err
-		}
-		err := conn.QueryRow(ctx, fmt.Sprintf("select epoch from %s where job = $1 and sink = $2", w.epochs), w.job, w.name).Scan(&reached)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return err
+		return conn.QueryRow(ctx, claim, w.job, w.name, w.owner).Scan(&reached)
 	})
 	return reached, err
 }
 
+// newOwner returns what tells this run from others, and people where it is.
+func newOwner() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("process %d on %s, %s", os.Getpid(), host, rand.Text()[:8])
+}
+
 // createEpochs makes leat_epochs where it is missing. It asks first, as who may write there may not be allowed to create.
 func (w *epochWriter) createEpochs(ctx context.Context, conn *pgx.Conn) error {
-	var there bool
-	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", w.epochs.String()).Scan(&there); err != nil || there {
+	var there, owned bool
+	err := conn.QueryRow(ctx, "select to_regclass($1) is not null, exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'owner' and not attisdropped)",
+		w.epochs.String()).Scan(&there, &owned)
+	if err != nil || owned {
 		return err
 	}
-	make := fmt.Sprintf("create table if not exists %s (job text, sink text, epoch bigint not null, primary key (job, sink))", w.epochs)
-	_, err := conn.Exec(ctx, make)
+	make := fmt.Sprintf("create table if not exists %s (job text, sink text, epoch bigint not null, owner text, primary key (job, sink))", w.epochs)
+	if there { // of an earlier release
+		make = fmt.Sprintf("alter table %s add column if not exists owner text", w.epochs)
+	}
+	_, err = conn.Exec(ctx, make)
 	if isRace(err) {
 		return fmt.Errorf("another one made %s at the same time: %s", w.epochs, err) // and is there when this is tried again
 	}
@@ -138,15 +148,29 @@ func (w *epochWriter) createEpochs(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // Prepare ends an epoch: its rows are in a file that outlasts a crash.
-func (w *epochWriter) Prepare(_ context.Context, epoch int64) ([]byte, error) {
+func (w *epochWriter) Prepare(ctx context.Context, epoch int64) ([]byte, error) {
+	return w.Cut(epoch)(ctx)
+}
+
+// Cut lets rows that come go to the next file, while that of the epoch is made to outlast a crash.
+func (w *epochWriter) Cut(epoch int64) func(context.Context) ([]byte, error) {
 	w.staging.Lock()
 	defer w.staging.Unlock()
-	of, err := w.stage.end(epoch)
-	if err != nil {
-		return nil, fmt.Errorf("rows cannot be staged: %w", err)
-	}
+	of, finish, err := w.stage.cut(epoch)
 	of.RefusedOf = w.refusals.last()
-	return json.Marshal(of)
+	return func(context.Context) ([]byte, error) {
+		if err == nil {
+			if err = finish(); err != nil {
+				w.staging.Lock()
+				w.stage.err = err
+				w.staging.Unlock()
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("rows cannot be staged: %w", err)
+		}
+		return json.Marshal(of)
+	}
 }
 
 // CommitEpoch writes the rows of an epoch, unless the table has had them.
@@ -187,10 +211,13 @@ func readStaged(epoch int64, data []byte) (of staged, err error) {
 
 // loadOnce writes an epoch and notes it, if it is not noted yet. Who tries the same at the same time waits at that note.
 func (w *epochWriter) loadOnce(ctx context.Context, conn *pgx.Conn, epoch int64, of staged) error {
-	tag, err := conn.Exec(ctx, fmt.Sprintf("insert into %s as leat_epochs (job, sink, epoch) values ($1, $2, $3) "+
-		"on conflict (job, sink) do update set epoch = excluded.epoch where leat_epochs.epoch < excluded.epoch", w.epochs), w.job, w.name, epoch)
-	if err != nil || tag.RowsAffected() == 0 {
+	tag, err := conn.Exec(ctx, fmt.Sprintf("insert into %s as leat_epochs (job, sink, epoch, owner) values ($1, $2, $3, $4) on conflict (job, sink) do update "+
+		"set epoch = excluded.epoch where leat_epochs.epoch < excluded.epoch and leat_epochs.owner = excluded.owner", w.epochs), w.job, w.name, epoch, w.owner)
+	if err != nil {
 		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return w.checkOwner(ctx, conn)
 	}
 	p, file, err := w.stage.read(of.stagedFile)
 	if err != nil {
@@ -206,6 +233,17 @@ func (w *epochWriter) loadOnce(ctx context.Context, conn *pgx.Conn, epoch int64,
 	return nil
 }
 
+// checkOwner returns an error where another run writes in place of this one: without it both would take the other's epochs for their own, and drop rows.
+func (w *epochWriter) checkOwner(ctx context.Context, conn *pgx.Conn) error {
+	owner := ""
+	err := conn.QueryRow(ctx, fmt.Sprintf("select coalesce(owner, '') from %s where job = $1 and sink = $2", w.epochs), w.job, w.name).Scan(&owner)
+	if err != nil || owner == w.owner {
+		return err
+	}
+	return retry.Permanent(&diag.Failure{Code: diag.StateBusy, Err: fmt.Errorf("another run of the pipeline %q has taken over the table %s: %s", w.job, w.target.table, owner),
+		Hint: "Give each pipeline a job_name of its own, and run each once. What this run has staged is in its state, and is written when it runs again."})
+}
+
 func damaged(err error) error {
 	return &diag.Failure{Class: diag.Corrupt, Code: diag.StateDamaged, Err: err, Hint: "Restore the state from a copy, or begin anew with an empty one."}
 }
@@ -216,6 +254,9 @@ func (w *epochWriter) Commit(ctx context.Context) (catalog.Written, error) {
 	data, err := w.Prepare(ctx, epoch)
 	if err == nil {
 		err = w.CommitEpoch(ctx, epoch, data)
+	}
+	if err == nil {
+		err = w.nothingToTell()
 	}
 	if err != nil {
 		return catalog.Written{}, err

@@ -54,6 +54,20 @@ func (w *epochWriter) Refusals() (out []catalog.RefusedRows, err error) {
 	return out, nil
 }
 
+// nothingToTell fails where refused rows would be lost with the process. Those in a folder that stays are for the next run.
+func (w *epochWriter) nothingToTell() error {
+	if !w.temporary {
+		return nil
+	}
+	refused, err := w.Refusals()
+	if err == nil && len(refused) > 0 {
+		of := refused[0]
+		err = &diag.Failure{Code: diag.CannotWrite, Origin: of.Batch.Where(int(of.Rows[0].Row)), Err: fmt.Errorf("it ended before the error output had all rows: %w", of.Rows),
+			Hint: "Give the stream a folder for its state, or let it end by itself (--on-stop drain)."}
+	}
+	return err
+}
+
 // awaitRefused has the refused rows of an epoch that is committed be told.
 func (w *epochWriter) awaitRefused(epoch int64) error {
 	r := &w.refusals

@@ -29,11 +29,8 @@ func BenchmarkCopy(b *testing.B) {
 		rows = append(rows, []column.Value{int64(i), "device-17", column.Instant(1_700_000_000_000 + i), float64(i) / 7})
 	}
 	batch := batchOf(b, schema, rows...)
-	for _, env := range []*catalog.SinkEnv{nil, stream(b.TempDir(), "job", "bench")} {
-		name := "bounded"
-		if env != nil {
-			name = "exactly once"
-		}
+	for name, env := range map[string]*catalog.SinkEnv{"bounded": nil, "exactly once": stream(b.TempDir(), "job", "bench"),
+		"bounded, error_handling": refusing(nil), "exactly once, error_handling": refusing(stream(b.TempDir(), "job", "bench2"))} {
 		b.Run(name, func(b *testing.B) {
 			f.exec("drop table if exists bench")
 			s, err := newSink(f.config("bench", "create", true), env)

@@ -21,6 +21,7 @@ type target struct {
 	schema  column.Schema
 	columns []tableColumn // one for each field
 	key     []string      // of upsert; nil: append
+	plain   bool          // rows are stored one by one, as COPY names them: no row goes to another server
 }
 
 // staging is the temporary table that rows of an upsert go to first. It has its own names for columns, so that none can be taken twice.

@@ -31,6 +31,7 @@ type rows interface {
 type verdict struct {
 	of       *pgconn.PgError // nil: they are taken
 	from, to int64           // the row that is to blame; 0, 0: it does not say
+	sure     bool            // it is that one
 }
 
 // no is a row that the server refuses.
@@ -66,6 +67,10 @@ func sift(ctx context.Context, r rows, size int64, most int) (refused []no, err 
 				if before, err = r.try(ctx, lo, v.from); err != nil {
 					return nil, err
 				}
+			}
+			if before.of == nil && !v.sure {
+				lo, size, among = v.from, v.to-v.from, 0 // alone
+				continue
 			}
 			if before.of == nil {
 				refused = append(refused, no{v.from, v.to, v.of})
@@ -166,7 +171,7 @@ func (l *lines) try(ctx context.Context, lo, hi int64) (v verdict, err error) {
 	if v.of != nil {
 		if n := lineNumber(v.of); n > 0 {
 			v.from, v.to = nthLine(piece{io.NewSectionReader(l.piece.from, lo, hi-lo), hi - lo}, n)
-			v.from, v.to = v.from+lo, v.to+lo
+			v.from, v.to, v.sure = v.from+lo, v.to+lo, l.target.plain || l.target.key != nil
 		}
 	}
 	return v, err

@@ -203,6 +203,9 @@ func (s *sink) prepare(ctx context.Context, conn *pgx.Conn, t *target) error {
 	if err := check(t.table, cols, t.schema, t.key, keyed); err != nil {
 		return err
 	}
+	if err := conn.QueryRow(ctx, "select relkind = 'r' from pg_class where oid = to_regclass($1)::oid", t.table.String()).Scan(&t.plain); err != nil {
+		return err
+	}
 	t.columns = make([]tableColumn, len(t.schema))
 	for i, f := range t.schema {
 		t.columns[i] = cols[slices.IndexFunc(cols, func(c tableColumn) bool { return c.name == f.Name })]
