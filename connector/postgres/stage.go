@@ -131,23 +131,38 @@ func (s *stage) createFile(suffix string) (*stageFile, error) {
 
 // end closes the files, which outlast a crash then.
 func (s *stage) end(epoch int64) (staged, error) {
-	if s.err != nil {
-		return staged{}, s.err
+	done, finish, err := s.cut(epoch)
+	if err == nil {
+		s.err = finish()
 	}
-	done := staged{Epoch: epoch}
-	if s.lines != nil {
-		done.stagedFile, done.Rows = s.lines.now, s.rows
-		s.err = s.close(s.lines)
-		if s.beside != nil {
-			done.Beside = &s.beside.now
-			s.err = errors.Join(s.err, s.close(s.beside))
-		}
-		if s.err == nil && !s.passing {
-			s.err = s.fs.SyncDir(s.dir)
-		}
-	}
-	s.lines, s.beside = nil, nil
 	return done, s.err
+}
+
+// cut ends the epoch under way. finish, which may be called while rows of the next are appended, closes its files.
+func (s *stage) cut(epoch int64) (done staged, finish func() error, err error) {
+	if s.err != nil {
+		return staged{}, nil, s.err
+	}
+	done = staged{Epoch: epoch}
+	lines, beside := s.lines, s.beside
+	s.lines, s.beside = nil, nil
+	if lines == nil {
+		return done, func() error { return nil }, nil
+	}
+	done.stagedFile, done.Rows = lines.now, s.rows
+	if beside != nil {
+		done.Beside = &beside.now
+	}
+	return done, func() error {
+		err := s.close(lines)
+		if beside != nil {
+			err = errors.Join(err, s.close(beside))
+		}
+		if err == nil && !s.passing {
+			err = s.fs.SyncDir(s.dir)
+		}
+		return err
+	}, nil
 }
 
 func (s *stage) close(f *stageFile) error {
