@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 )
 
 // trackerState is what checkpoints before trackerForm had kept of a partition, as JSON.
@@ -16,6 +17,9 @@ type trackerState struct {
 
 // trackerForm is the first byte of what a checkpoint keeps of a tracker.
 const trackerForm = 2
+
+// bytesOfValue is what a value takes there, more or less.
+const bytesOfValue = 20
 
 // save returns what a checkpoint keeps. There may be many values: each takes its name and a few bytes.
 func (t *tracker) save(nodes []*node) []byte {
@@ -33,7 +37,7 @@ func (t *tracker) save(nodes []*node) []byte {
 			out = append(out, flags(c.any, c.fast))
 			out = binary.AppendVarint(appendText(out, c.value), c.time)
 		}
-		out = binary.AppendUvarint(out, uint64(len(m.order)))
+		out = slices.Grow(binary.AppendUvarint(out, uint64(len(m.order))), bytesOfValue*len(m.order))
 		for _, r := range m.order {
 			out = binary.AppendVarint(appendText(out, r.of.name), r.of.max-m.at)
 		}
