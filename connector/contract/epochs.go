@@ -33,17 +33,19 @@ func (c *SinkCase) epochs(t *testing.T) {
 	for epoch := int64(1); epoch <= 4; epoch++ {
 		from := epoch * 10
 		l.write(numbered(from-5, 5), true)
-		x.wantSeen(t, fmt.Sprintf("epoch %d is written", epoch), from-10)
+		c.wantCommitted(t, x, fmt.Sprintf("epoch %d is written", epoch), from-10)
 		finish := l.cut(epoch)
 		l.write(numbered(from, 3), true) // of the next one
 		staged := finish()
 		l.write(numbered(from+3, 2), true)
-		x.wantSeen(t, fmt.Sprintf("epoch %d is prepared", epoch), from-10)
+		c.wantCommitted(t, x, fmt.Sprintf("epoch %d is prepared", epoch), from-10)
 		for range 2 {
 			l.commit(epoch, staged)
-			x.wantSeen(t, fmt.Sprintf("epoch %d is committed", epoch), from)
+			c.wantCommitted(t, x, fmt.Sprintf("epoch %d is committed", epoch), from)
 		}
 	}
+	l.commit(5, l.cut(5)())
+	x.wantSeen(t, "all is committed", 45)
 }
 
 // noRows: an epoch may be empty.
@@ -150,7 +152,8 @@ func (c *SinkCase) crashes(t *testing.T) {
 				for m.crashEpoch = 0; m.epoch < crashEpochs+2; {
 					m.once()
 				}
-				m.x.wantSeen(t, "at the end", m.durableRows)
+				m.l.commit(m.epoch, m.l.cut(m.epoch)())
+				m.x.wantSeen(t, "at the end", m.next)
 			})
 		}
 	}
@@ -219,7 +222,7 @@ func (m *machine) do(step string) {
 		m.durable, m.durableRows, m.staged = m.epoch, m.cutAt, m.pending
 	case "commit":
 		m.l.commit(m.epoch, m.staged)
-		m.x.wantSeen(m.t, fmt.Sprintf("epoch %d is committed", m.epoch), m.durableRows)
+		m.c.wantCommitted(m.t, m.x, fmt.Sprintf("epoch %d is committed", m.epoch), m.durableRows)
 	}
 }
 

@@ -210,6 +210,9 @@ func (r *reader) poll(ctx context.Context) error {
 		}
 		return err
 	}
+	if fetches.IsClientClosed() { // it would say so at once, for ever
+		return kgo.ErrClientClosed
+	}
 	var failure error
 	fetches.EachError(func(topic string, number int32, err error) {
 		if failure == nil && lasting(err) {
