@@ -92,7 +92,7 @@ func TestContractSink(t *testing.T) {
 		}
 	}
 	exact := sink(nil)
-	exact.Transactional = true
+	exact.Transactional, exact.Cuts = true, true
 	t.Run("exactly once", func(t *testing.T) { contract.Sink(t, exact) })
 	plain := sink(map[string]any{"exactly_once": false})
 	plain.Syncs = true

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -21,7 +23,8 @@ import (
 type epochWriter struct {
 	target    *target
 	job, name string
-	owner     string // this run
+	lineage   string // runs that go on from one another's state
+	owner     string // the lineage, and this run
 	temporary bool   // the folder is ours, and goes with the process
 	epochs    table
 	written   atomic.Int64
@@ -37,7 +40,7 @@ type epochWriter struct {
 }
 
 func newEpochWriter(x *session, t *target, env *catalog.SinkEnv) *epochWriter {
-	return &epochWriter{target: t, job: env.Job, name: env.Name, owner: newOwner(), epochs: table{t.table.schema, "leat_epochs"}, session: x,
+	return &epochWriter{target: t, job: env.Job, name: env.Name, epochs: table{t.table.schema, "leat_epochs"}, session: x,
 		stage: newStage(env), refusals: refusals{wanted: env.Refusals}}
 }
 
@@ -71,7 +74,7 @@ func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) err
 			return err
 		}
 	}
-	reached, err := w.reached(ctx, epoch)
+	reached, err := w.reached(ctx, epoch, of.Lineage)
 	if err != nil {
 		return err
 	}
@@ -98,26 +101,46 @@ func (w *epochWriter) Recover(ctx context.Context, epoch int64, data []byte) err
 	return w.recoverRefused(epoch, of.RefusedOf)
 }
 
-// reached returns the last epoch that the table has had, and makes this run the one that writes. A first run, whose epochs begin anew, begins anew there, too.
-func (w *epochWriter) reached(ctx context.Context, epoch int64) (reached int64, err error) {
+// reached returns the last epoch that the table has had, and makes this run the one that writes. A first run, whose epochs begin anew, begins a new lineage there;
+// those that go on from its state have the same. Epochs of another lineage are not ours, though their numbers may be the same.
+func (w *epochWriter) reached(ctx context.Context, epoch int64, lineage string) (reached int64, err error) {
 	w.committing.Lock()
 	defer w.committing.Unlock()
-	anew := ""
-	if epoch == 0 {
-		anew = ", epoch = 0"
-	}
-	claim := fmt.Sprintf("insert into %s (job, sink, epoch, owner) values ($1, $2, 0, $3) on conflict (job, sink) do update set owner = excluded.owner%s returning epoch", w.epochs, anew)
+	find := fmt.Sprintf("select epoch, coalesce(owner, '') from %s where job = $1 and sink = $2 for update", w.epochs)
+	claim := fmt.Sprintf("insert into %s (job, sink, epoch, owner) values ($1, $2, $3, $4) on conflict (job, sink) do update set owner = excluded.owner, epoch = excluded.epoch", w.epochs)
 	err = w.session.transaction(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := w.createEpochs(ctx, conn); err != nil {
 			return err
 		}
-		return conn.QueryRow(ctx, claim, w.job, w.name, w.owner).Scan(&reached)
+		owner := ""
+		if err := conn.QueryRow(ctx, find, w.job, w.name).Scan(&reached, &owner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		known, process, _ := strings.Cut(owner, " ")
+		switch {
+		case epoch == 0:
+			reached, w.lineage = 0, rand.Text()[:12]
+		case lineage != "" && known != "" && known != lineage:
+			return retry.Permanent(w.taken(process))
+		default:
+			w.lineage = cmp.Or(lineage, known, rand.Text()[:12])
+		}
+		w.owner = w.lineage + " " + processName()
+		_, err := conn.Exec(ctx, claim, w.job, w.name, reached, w.owner)
+		return err
 	})
 	return reached, err
 }
 
-// newOwner returns what tells this run from others, and people where it is.
-func newOwner() string {
+// taken is the error of a run whose place another one has taken.
+func (w *epochWriter) taken(process string) error {
+	return &diag.Failure{Code: diag.StateBusy, Err: fmt.Errorf("another run of the pipeline %q has taken over the table %s: %s", w.job, w.target.table, process),
+		Hint: fmt.Sprintf("Give each pipeline a job_name of its own, and run each once. To go on here, stop that run and delete the row of job %q and sink %q in %s: what this one has staged "+
+			"is written then.", w.job, w.name, w.epochs)}
+}
+
+// processName tells people where this run is.
+func processName() string {
 	host, _ := os.Hostname()
 	return fmt.Sprintf("process %d on %s, %s", os.Getpid(), host, rand.Text()[:8])
 }
@@ -157,7 +180,7 @@ func (w *epochWriter) Cut(epoch int64) func(context.Context) ([]byte, error) {
 	w.staging.Lock()
 	defer w.staging.Unlock()
 	of, finish, err := w.stage.cut(epoch)
-	of.RefusedOf = w.refusals.last()
+	of.RefusedOf, of.Lineage = w.refusals.last(), w.lineage
 	return func(context.Context) ([]byte, error) {
 		if err == nil {
 			if err = finish(); err != nil {
@@ -233,15 +256,15 @@ func (w *epochWriter) loadOnce(ctx context.Context, conn *pgx.Conn, epoch int64,
 	return nil
 }
 
-// checkOwner returns an error where another run writes in place of this one: without it both would take the other's epochs for their own, and drop rows.
+// checkOwner returns an error where another run writes in place of this one.
 func (w *epochWriter) checkOwner(ctx context.Context, conn *pgx.Conn) error {
 	owner := ""
 	err := conn.QueryRow(ctx, fmt.Sprintf("select coalesce(owner, '') from %s where job = $1 and sink = $2", w.epochs), w.job, w.name).Scan(&owner)
 	if err != nil || owner == w.owner {
 		return err
 	}
-	return retry.Permanent(&diag.Failure{Code: diag.StateBusy, Err: fmt.Errorf("another run of the pipeline %q has taken over the table %s: %s", w.job, w.target.table, owner),
-		Hint: "Give each pipeline a job_name of its own, and run each once. What this run has staged is in its state, and is written when it runs again."})
+	_, process, _ := strings.Cut(owner, " ")
+	return retry.Permanent(w.taken(process))
 }
 
 func damaged(err error) error {

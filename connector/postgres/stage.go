@@ -21,7 +21,8 @@ type staged struct {
 	Rows   int64       `json:"rows"`
 	Beside *stagedFile `json:"beside,omitempty"` // the rows whole, where refused ones are asked for
 	// RefusedOf is the last epoch whose refused rows have been told: what became of them is in this checkpoint.
-	RefusedOf int64 `json:"refused_of,omitempty"`
+	RefusedOf int64  `json:"refused_of,omitempty"`
+	Lineage   string `json:"lineage,omitempty"` // see epochWriter.reached
 }
 
 // stagedFile is a file, and how to know that it is whole.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
+	"github.com/leat-project/leat/diag"
 )
 
 var idValue = column.Schema{{Name: "id", Type: column.IntType}, {Name: "v", Type: column.StringType.OrNull()}}
@@ -180,7 +182,7 @@ func TestExactlyOnce(t *testing.T) {
 	f.wantRows(all, "1=a")
 	must(t, put(o, idRows(t, 0, 100, "o")))
 	late := transactional(t, f, dir, "job", "sink") // knows nothing of what was done
-	must(t, late.CommitEpoch(ctx, 1, first))
+	must(t, late.Recover(ctx, 1, first))
 	f.wantRows(all, "1=a")
 	data, err := o.Prepare(ctx, 1)
 	must(t, err)
@@ -228,6 +230,38 @@ func TestExactlyOnce(t *testing.T) {
 	must(t, err)
 	must(t, w.CommitEpoch(ctx, 1, data))
 	f.wantRows(all, "1=a", "1=anew", "2=b", "100=o")
+}
+
+// TestTwoRunsOfOneName lets the run that began last write, and tells the other one so. What that had staged is written when it runs again.
+func TestTwoRunsOfOneName(t *testing.T) {
+	f := newFixture(t)
+	ctx := context.Background()
+	f.exec(`create table t (id int, v text)`)
+	dir := t.TempDir()
+	one := transactional(t, f, dir, "job", "sink")
+	must(t, one.Recover(ctx, 0, nil))
+	must(t, put(one, idRows(t, 0, 1, "one")))
+	first, err := one.Prepare(ctx, 1)
+	must(t, err)
+	two := transactional(t, f, t.TempDir(), "job", "sink")
+	must(t, two.Recover(ctx, 0, nil))
+	must(t, put(two, idRows(t, 0, 2, "two")))
+	data, err := two.Prepare(ctx, 1)
+	must(t, err)
+	must(t, two.CommitEpoch(ctx, 1, data))
+	var failure *diag.Failure
+	if err := one.CommitEpoch(ctx, 1, first); !errors.As(err, &failure) || failure.Code != diag.StateBusy {
+		t.Errorf("the first run: %v", err)
+	}
+	f.wantRows(all, "2=two")
+	must(t, one.Abort())
+	one = transactional(t, f, dir, "job", "sink") // both have an epoch 1
+	if err := one.Recover(ctx, 1, first); !errors.As(err, &failure) || failure.Code != diag.StateBusy {
+		t.Errorf("the first run, again: %v", err)
+	}
+	f.exec(`delete from leat_epochs where job = 'job'`) // as the error says
+	must(t, one.Recover(ctx, 1, first))
+	f.wantRows(all, "1=one", "2=two")
 }
 
 func TestDamagedStage(t *testing.T) {
