@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -67,27 +68,33 @@ type jsonSource struct {
 const jsonSampleRows = 1000
 
 func newJSONSource(config map[string]any) (*jsonSource, error) {
+	var errs []error
+	wrong := func(key string, code diag.Code, hint, text string) {
+		errs = append(errs, &catalog.Problem{Key: key, Code: code, Text: text, Hint: hint})
+	}
 	if config["lines"] == false {
-		return nil, &catalog.Problem{Key: "lines", Code: diag.Unsupported, Text: "a file that is one JSON document is not read", Hint: "Write one object a line."}
+		wrong("lines", diag.Unsupported, "Write one object a line.", "a file that is one JSON document is not read")
 	}
 	in, err := file.FindInput(config, true)
 	if err != nil {
-		return nil, err
+		errs = append(errs, err)
 	}
 	s := &jsonSource{Input: in, sampleRows: jsonSampleRows}
 	s.declared, _ = catalog.DeclaredSchema(config, "schema")
 	if n, ok := config["sample_rows"].(int64); ok {
 		if n < 1 {
-			return nil, &catalog.Problem{Key: "sample_rows", Code: diag.BadValue, Text: fmt.Sprintf("wanted at least 1, found %d", n)}
+			wrong("sample_rows", diag.BadValue, "", fmt.Sprintf("wanted at least 1, found %d", n))
 		}
 		s.sampleRows = n
 	}
 	if name, ok := config["compression"].(string); ok {
 		s.compression = file.CompressionNames[name]
 	}
-	if in.Standard() && s.compression > file.None {
-		return nil, &catalog.Problem{Key: "compression", Code: diag.Unsupported, Text: "standard input is read as it is, not decompressed",
-			Hint: "Decompress it before, as by zcat FILE | leat run PIPELINE."}
+	if err == nil && in.Standard() && s.compression > file.None {
+		wrong("compression", diag.Unsupported, "Decompress it before, as by zcat FILE | leat run PIPELINE.", "standard input is read as it is, not decompressed")
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return s, nil
 }

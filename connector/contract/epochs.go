@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
@@ -242,12 +243,18 @@ func (c *SinkCase) syncs(t *testing.T) {
 	}
 }
 
-// wantAtLeast wants rows of numbers below n; they may be there more than once.
+// wantAtLeast wants rows of numbers below n; they may be there more than once. Who looks may be told of them a little later.
 func (x *Target) wantAtLeast(t *testing.T, n int64) {
 	t.Helper()
-	seen := slices.Compact(ids(x.Read(t, sinkSchema)))
-	if want := ids(numbered(0, n)); !slices.Equal(seen, want) {
-		t.Fatalf("after Sync readers see the rows %v, wanted %v", seen, want)
+	want := ids(numbered(0, n))
+	for deadline := time.Now().Add(patience / 2); ; time.Sleep(20 * time.Millisecond) {
+		seen := slices.Compact(ids(x.Read(t, sinkSchema)))
+		if slices.Equal(seen, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after Sync readers see the rows %v, wanted %v", seen, want)
+		}
 	}
 }
 

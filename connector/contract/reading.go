@@ -94,6 +94,9 @@ func (p *Place) begin(t *testing.T, c *SourceCase, positions map[string]string, 
 		}
 	}
 	r.start()
+	if p.Ready != nil {
+		p.Ready(t, r.reader)
+	}
 	return r
 }
 

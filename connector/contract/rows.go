@@ -12,6 +12,7 @@ import (
 	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/column"
 	"github.com/leat-project/leat/connector/message"
+	"github.com/leat-project/leat/expr"
 )
 
 // RowSchema is that of the rows that sources are to give, and sinks to take.
@@ -67,7 +68,7 @@ func batchOf(t *testing.T, schema column.Schema, seq int64, rows [][]column.Valu
 func texts(rows [][]column.Value) []string {
 	out := make([]string, len(rows))
 	for i, row := range rows {
-		out[i] = string(column.AppendValue(nil, &column.ListValue{Elems: row}))
+		out[i] = expr.Str(&column.ListValue{Elems: row})
 	}
 	slices.Sort(out)
 	return out

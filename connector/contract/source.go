@@ -29,6 +29,8 @@ type Place struct {
 	Config map[string]any
 	// Put puts messages there, in their order, and returns when the server has them. A reader is running.
 	Put func(t *testing.T, messages []Message)
+	// Ready, if any, returns once the reader would get what is put now: servers that keep nothing are not asked too soon.
+	Ready func(t *testing.T, r catalog.Reader)
 	// Parts is how many partitions Put fills; 0: one.
 	Parts int
 

@@ -3,10 +3,12 @@ package hostmetrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/leat-project/leat/catalog"
@@ -80,16 +82,19 @@ var (
 
 func newSource(config map[string]any) (*source, error) {
 	s := &source{metrics: groups}
+	var errs []error
+	wrong := func(key string, code diag.Code, hint, format string, args ...any) {
+		errs = append(errs, &catalog.Problem{Key: key, Code: code, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
 	var err error
 	if s.every, err = catalog.Duration(config, "every", time.Second); err != nil {
-		return nil, err
-	}
-	if s.every < leastEvery {
-		return nil, &catalog.Problem{Key: "every", Code: diag.BadDuration, Text: fmt.Sprintf("wanted at least %v, found %v", leastEvery, s.every)}
+		errs = append(errs, err)
+	} else if s.every < leastEvery {
+		wrong("every", diag.BadDuration, "", "wanted at least %v, found %v", leastEvery, s.every)
 	}
 	if n, ok := config["limit"].(int64); ok {
 		if n < 1 {
-			return nil, &catalog.Problem{Key: "limit", Code: diag.BadValue, Text: fmt.Sprintf("wanted at least 1, found %d", n)}
+			wrong("limit", diag.BadValue, "", "wanted at least 1, found %d", n)
 		}
 		s.limit = n
 	}
@@ -100,16 +105,18 @@ func newSource(config map[string]any) (*source, error) {
 	case []any:
 		names = v
 	}
-	if len(names) == 0 {
-		return s, nil
+	if len(names) > 0 {
+		s.metrics = nil
 	}
-	s.metrics = nil
 	for _, v := range names {
 		name, _ := v.(string)
 		if !slices.Contains(groups, name) {
-			return nil, &catalog.Problem{Key: "metrics", Code: diag.BadValue, Text: fmt.Sprintf("there are no metrics named %q", name), Hint: diag.DidYouMean(name, "metrics", groups)}
+			wrong("metrics", diag.BadValue, diag.DidYouMean(name, "metrics", groups), "there are no metrics named %q", name)
 		}
 		s.metrics = append(s.metrics, name)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return s, nil
 }
@@ -129,7 +136,7 @@ func (s *source) Open(_ context.Context, fields column.Schema) (catalog.Reader, 
 	if err != nil {
 		host = "localhost"
 	}
-	r := &reader{source: s, meter: newMeter(s.metrics), host: host}
+	r := &reader{source: s, meter: newMeter(s.metrics), host: host, closed: make(chan struct{})}
 	for _, f := range fields {
 		r.fields = append(r.fields, schema.Index(f.Name))
 	}
@@ -143,10 +150,18 @@ type reader struct {
 	fields []int
 	next   time.Time
 	count  int64
+	closed chan struct{}
+	once   sync.Once
 }
+
+// errClosed is the error of Next when the reader is closed meanwhile.
+var errClosed = errors.New("the reader is closed")
 
 // Next waits for the next reading. One that is missed is left out: readings never come bunched.
 func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if r.source.limit > 0 && r.count == r.source.limit {
 		return io.EOF
 	}
@@ -160,6 +175,8 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-r.closed:
+			return errClosed
 		case <-timer.C:
 		}
 	}
@@ -217,5 +234,8 @@ func (r *reader) Decode(_ context.Context, m *catalog.Morsel, out catalog.Out) e
 // Progress returns the readings that have been made.
 func (r *reader) Progress() (done, total int64) { return 0, -1 }
 
-// Close does nothing.
-func (r *reader) Close() error { return nil }
+// Close ends Next.
+func (r *reader) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/leat-project/leat/catalog"
@@ -48,6 +49,10 @@ func Open(config map[string]any) (*Format, error) {
 	if name, _ := config["format"].(string); name != "" {
 		f.name = strings.ToUpper(name)
 	}
+	if !slices.Contains(Names, f.name) { // what belongs to it cannot be told
+		return nil, &catalog.Problem{Key: "format", Code: diag.BadValue, Text: fmt.Sprintf("%q is no format of messages", f.name),
+			Hint: diag.DidYouMean(f.name, "formats", Names)}
+	}
 	err := errors.Join(f.openRegistry(config), f.unused(config))
 	if err != nil {
 		return nil, err
@@ -63,9 +68,6 @@ func Open(config map[string]any) (*Format, error) {
 		err = f.openAvro(config["schema"])
 	case "PROTO":
 		err = f.openProto(config)
-	default:
-		return nil, &catalog.Problem{Key: "format", Code: diag.BadValue, Text: fmt.Sprintf("%q is no format of messages", f.name),
-			Hint: diag.DidYouMean(f.name, "formats", Names)}
 	}
 	if err != nil {
 		return nil, err
