@@ -215,6 +215,7 @@ func (s *stream) prepare() error {
 		case *plan.AssignTime:
 			if op.Watermark != nil {
 				n.tracker = newTracker(*op.Watermark, n.Out[0].Schema)
+				n.tracker.made = s.made(n)
 			}
 		case *plan.Ordered:
 			stepper, err := newFoldStepper(s.run, n, op)
@@ -239,6 +240,16 @@ func (s *stream) columnsOf(n *node, names []string) []int {
 		out[i] = schema.Index(name)
 	}
 	return out
+}
+
+// made reports whether the rows of a node come from an aggregate, or another node that puts them out at turns.
+func (s *stream) made(n *node) bool {
+	for _, ref := range n.In {
+		if in := s.nodes[ref.Node]; in.agg != nil || in.keyed != nil || s.made(in) {
+			return true
+		}
+	}
+	return false
 }
 
 func containsFeed(feeds []*feed, f *feed) bool {
@@ -442,7 +453,7 @@ func (s *stream) lastCheckpoint(ctx context.Context, drain bool) (again bool, er
 			}
 		}
 	}
-	if err := s.finalCheckpoint(ctx); err != nil || !drain {
+	if err := s.finalCheckpoint(ctx); err != nil || !drain && s.opts.Store != nil {
 		return false, err // what a commit refuses is for the next run
 	}
 	return s.settleSinks(ctx)

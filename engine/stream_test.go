@@ -692,6 +692,36 @@ func TestSourcesAheadWait(t *testing.T) {
 	}
 }
 
+// TestTimesAfterAnAggregate closes windows over the rows of windows, whose times are assigned anew.
+func TestTimesAfterAnAggregate(t *testing.T) {
+	tp := &topic{parts: events(2, 1000, 0, 41)}
+	to := &ledger{}
+	b := plan.NewBuilder("test")
+	b.At.Name = "Read"
+	in := b.Source("TestTopic", map[string]any{"topic": tp}, eventSchema, true).Main()
+	b.At.Name = "Seconds"
+	seconds := b.Aggregate(b.Window(in, plan.Windowing{Kind: plan.Fixed, Size: 1000}).Main(), []string{"k"}, []plan.Agg{{Name: "n", Fn: "count", Arg: eventField("v"), Type: column.IntType}})
+	b.At.Name = "Again"
+	again := b.AssignTime(seconds.Main(), nil, &plan.Watermark{Idle: 10_000}).Main()
+	b.At.Name = "All"
+	all := b.Aggregate(b.Window(again, plan.Windowing{Kind: plan.Fixed, Size: 5000}).Main(), nil,
+		[]plan.Agg{{Name: "n", Fn: "sum", Arg: fieldOf(b.Plan.Port(again).Schema, "n"), Type: column.IntType}})
+	b.At.Name = "Write"
+	b.Sink("TestLedger", map[string]any{"ledger": to}, all.Main())
+	plan.Prune(b.Plan)
+	stop, progress := make(chan struct{}), &engine.Progress{}
+	go func() {
+		tp.settle(progress)
+		close(stop)
+	}()
+	store, c := openStore(t, t.TempDir())
+	defer store.Close()
+	_, err := engine.Run(t.Context(), b.Plan, engine.Options{Parallelism: 2, Progress: progress, Stream: engine.StreamOptions{Store: store, Checkpoint: c, Stop: stop, Interval: 10 * time.Millisecond}})
+	if err != nil || len(to.rows) < 3 {
+		t.Errorf("%d windows have closed, wanted some of the 4 or 5 before the last; %v", len(to.rows), err)
+	}
+}
+
 // TestStateOfAnotherPipeline refuses a checkpoint that does not fit.
 func TestStateOfAnotherPipeline(t *testing.T) {
 	parts, mark := events(1, 300, 0, 6), &plan.Watermark{Idle: 10_000}

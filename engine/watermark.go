@@ -26,6 +26,7 @@ type tracker struct {
 	spec plan.Watermark
 	per  int           // the field, or -1
 	idle time.Duration // 0: no value is ever idle
+	made bool          // of rows that an aggregate has made: they are of no partition
 
 	mu      sync.Mutex
 	parts   map[partitionKey]*marks
@@ -143,6 +144,9 @@ func (t *tracker) mark(feeds []*feed) (at int64, ok bool) {
 		if f.ended() {
 			continue
 		}
+		if t.made {
+			return t.markMade(), true
+		}
 		ended = false
 		for _, partition := range f.partitions() {
 			m, seen := t.parts[partitionKey{f.n.ID, partition}]
@@ -164,6 +168,18 @@ func (t *tracker) mark(feeds []*feed) (at int64, ok bool) {
 		return quiet, anyQuiet
 	}
 	return at, ok
+}
+
+// markMade returns the watermark of rows that an aggregate has made, by what they have said: nobody listens to them, and none of them is idle.
+func (t *tracker) markMade() int64 {
+	at := endMark
+	for _, m := range t.parts {
+		at = min(at, t.markOf(m, m.since))
+	}
+	if len(t.parts) == 0 {
+		return noMark
+	}
+	return at
 }
 
 // markOf is the watermark of a partition. When all its values are idle, what the slowest of them had said last stands until one speaks again.
