@@ -99,7 +99,7 @@ func (m *member) join(ctx context.Context) error {
 	}
 	opts := append(slices.Clone(s.connect), s.fetch...)
 	opts = append(opts, s.membership...)
-	opts = append(opts, kgo.ConsumerGroup(s.group), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(), kgo.RequireStableFetchOffsets(),
+	opts = append(opts, kgo.ConsumerGroup(s.group), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), kgo.AdjustFetchOffsetsFn(m.assigned), kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(),
 		kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(min(s.refresh, time.Hour)))

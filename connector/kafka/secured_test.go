@@ -95,7 +95,7 @@ func TestSecured(t *testing.T) {
 			unseen := exact.put("unseen-", 5)
 			staged := exact.prepare(2)
 			exact.crash()
-			exact = rig.start(config, 2, staged) // another process commits what this one had prepared
+			rig.start(config, 2, staged) // another process commits what this one had prepared
 			want = append(want, unseen...)
 			rig.see("written", want)
 			config["until"] = "latest"

@@ -85,7 +85,7 @@ func (l listener) secured(t testing.TB) Secured {
 	}
 	s.Authority, s.Client = filepath.Join(folder, AuthorityFile), filepath.Join(folder, ClientFile)
 	if err := s.known(l.greets); err != nil {
-		t.Fatalf("the certificates of %s at %s are not those in %s (%v): restart the services, or set %s to the folder bin/services/%s/%s of who has started them",
+		missing(t, "the certificates of %s at %s are not those in %s (%v): restart the services, or set %s to the folder bin/services/%s/%s of who has started them",
 			l.name, s.Address, folder, err, l.folderFrom, l.service, CertificateFolder)
 	}
 	return s

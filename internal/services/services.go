@@ -76,12 +76,17 @@ func find(t testing.TB, service, variable, usual string) string {
 	if Answers(usual) {
 		return usual
 	}
-	const text = "no %s at %s: run make services, or set %s"
-	if os.Getenv("LEAT_SERVICES") == "1" {
-		t.Fatalf(text, service, hostPort(usual), variable)
-	}
-	t.Skipf(text, service, hostPort(usual), variable)
+	missing(t, "no %s at %s: run make services, or set %s", service, hostPort(usual), variable)
 	return ""
+}
+
+// missing ends a test that cannot have its server: it fails where all servers were promised, and else is skipped.
+func missing(t testing.TB, text string, args ...any) {
+	t.Helper()
+	if os.Getenv("LEAT_SERVICES") == "1" {
+		t.Fatalf(text, args...)
+	}
+	t.Skipf(text, args...)
 }
 
 // Answers says whether something takes connections at an address, a host:port or a URL.
