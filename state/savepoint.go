@@ -67,6 +67,29 @@ func (s *Store) Savepoint(name string) (*Checkpoint, error) {
 	return c, nil
 }
 
+// Positions returns where a source is in each checkpoint and savepoint that one can go back to. One that cannot be read counts for nothing.
+func (s *Store) Positions(source string) (all []map[string]string, err error) {
+	epochs, err := s.Epochs()
+	names, savepointErr := s.Savepoints()
+	var paths []string
+	for _, epoch := range epochs {
+		paths = append(paths, s.manifestPath(epoch))
+	}
+	for _, name := range names {
+		of := &Store{fs: s.fs, dir: filepath.Join(s.dir, savepoints, name)}
+		epochs, _ := of.Epochs()
+		for _, epoch := range epochs {
+			paths = append(paths, of.manifestPath(epoch))
+		}
+	}
+	for _, path := range paths {
+		if c, err := s.manifest(path); err == nil && c.Source(source) != nil {
+			all = append(all, c.Source(source).Positions)
+		}
+	}
+	return all, errors.Join(err, savepointErr)
+}
+
 // Restore copies a savepoint's files back, and returns its checkpoint with an epoch of its own. Decide makes it the last one, for which nothing is committed
 // again.
 func (s *Store) Restore(name string) (*Checkpoint, error) {
@@ -173,8 +196,8 @@ func (s *Store) Drop(part string) error {
 	return s.Decide(c) // under the same epoch: what sinks have staged may still have to be committed
 }
 
-// Remove removes all state in dir but its savepoints.
-func Remove(dir string) error {
+// Remove removes all state in dir but its savepoints, and those files of sources that kept wants; nil: none.
+func Remove(dir string, kept func(path string) bool) error {
 	s, err := Open(vfs.OS, dir)
 	if err != nil {
 		return err
@@ -184,7 +207,22 @@ func Remove(dir string) error {
 		if name == savepoints || name == "LOCK" {
 			continue
 		}
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+		path := filepath.Join(dir, name)
+		if name == sources && kept != nil {
+			err = errors.Join(err, removeBut(path, kept))
+			continue
+		}
+		err = errors.Join(err, os.RemoveAll(path))
 	}
 	return errors.Join(err, s.Close())
+}
+
+// removeBut removes the files in a folder but those that are kept.
+func removeBut(dir string, kept func(path string) bool) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || kept(path) {
+			return err
+		}
+		return os.Remove(path)
+	})
 }

@@ -37,6 +37,7 @@ const (
 	committedName  = "COMMITTED"
 	temporary      = ".tmp"
 	savepoints     = "savepoints"
+	sources        = "sources" // folders of their own
 )
 
 // BusyError says that another process uses the folder.

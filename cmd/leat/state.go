@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leat-project/leat/connector/intake"
 	"github.com/leat-project/leat/internal/vfs"
 	"github.com/leat-project/leat/state"
 )
@@ -32,7 +33,7 @@ show may be used while the pipeline runs, and so may save; the others want it to
   leat state save meters before-upgrade     keep the last checkpoint as a savepoint
   leat run --from-savepoint before-upgrade meters.yaml
   leat state drop --part Old/aggregate meters
-  leat state reset meters                   forget everything: all input is read again`,
+  leat state reset meters                   forget everything: input is read again`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unknown command %q for \"leat state\"", args[0])
@@ -269,19 +270,47 @@ func newStateDrop(g *global, at func([]string) string) *cobra.Command {
 }
 
 func newStateReset(g *global, at func([]string) string) *cobra.Command {
-	return &cobra.Command{
-		Use:     "reset NAME",
-		Short:   "Forgets all state but savepoints: the next run reads all input again",
-		Example: "  leat state reset meters",
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "reset NAME",
+		Short: "Forgets all state but savepoints: the next run reads its input again",
+		Long: `reset forgets where sources are, and what transforms and sinks hold: the next run reads again what sources can give again. Savepoints stay.
+
+Messages of MQTT and webhooks were acknowledged to their senders, and exist nowhere but in the pipeline's own log. What lies there stays, and is read again
+from its beginning, unless --all is given.`,
+		Example: "  leat state reset meters\n  leat state reset --all meters",
 		Args:    wantArgs(1, 1, "the NAME of a pipeline"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := state.Remove(at(args)); err != nil {
+			kept := func(path string) bool { return intake.IsFile(filepath.Base(path)) }
+			if all {
+				kept = nil
+			}
+			if err := state.Remove(at(args), kept); err != nil {
 				return stateFailureText(err)
 			}
-			_, err := fmt.Fprintf(g.out, "the state in %s is gone, but for savepoints\n", at(args))
-			return err
+			fmt.Fprintf(g.out, "the state in %s is gone, but for savepoints\n", at(args))
+			return showLogs(g.out, filepath.Join(at(args), "sources"))
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "messages, too, that were acknowledged to their senders, and that nobody else has")
+	return cmd
+}
+
+// showLogs says what sources hold of messages that nobody else has.
+func showLogs(w io.Writer, dir string) error {
+	names, err := vfs.OS.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range names {
+		n, damage := intake.Messages(vfs.OS, filepath.Join(dir, name))
+		if damage != nil {
+			fmt.Fprintf(w, "the messages that %s was sent are kept, but cannot be read: %v\n", name, damage)
+		} else if n > 0 {
+			fmt.Fprintf(w, "%s that %s was sent and has acknowledged are kept, and are read again: nobody else has them (--all forgets them, too)\n", count64(n, "message"), name)
+		}
+	}
+	return err
 }
 
 // stateFailureText is an error about state as the command line shows it.

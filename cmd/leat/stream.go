@@ -113,7 +113,7 @@ func stateFailure(err error) error {
 	case errors.As(err, &busy):
 		return &diag.Failure{Code: diag.StateBusy, Err: busy, Hint: "Stop the other run; or give this one a state of its own, by options.job_name or --state-dir."}
 	case errors.As(err, &damaged):
-		hint := fmt.Sprintf("Restore %s from a copy; or go back to a savepoint, by --from-savepoint; or begin anew, by leat state reset, which reads all input again.", damaged.Dir)
+		hint := fmt.Sprintf("Restore %s from a copy; or go back to a savepoint, by --from-savepoint; or begin anew, by leat state reset, which reads again what sources can give again, and the messages that they hold.", damaged.Dir)
 		if damaged.Older > 0 {
 			hint += fmt.Sprintf(" leat state rollback --epoch %d goes back to the last whole checkpoint: what was put out after it comes again.", damaged.Older)
 		}

@@ -97,6 +97,26 @@ func lost(last, torn, next *segment) error {
 	return fmt.Errorf("%w, which %s continues", &DamagedError{File: last.name, Offset: last.end, At: -1}, next.name)
 }
 
+// IsFile reports whether a file of that name, without its folder, is of a log.
+func IsFile(base string) bool {
+	_, ok := parseName(base)
+	return ok
+}
+
+// Messages counts the messages of a log that nobody writes.
+func Messages(fs vfs.FS, dir string) (int64, error) {
+	files, end, err := recoverFiles(fs, dir)
+	if err != nil || lastOf(files) == nil {
+		return 0, err
+	}
+	for _, f := range files {
+		if f.first >= 0 {
+			return end - f.first, nil
+		}
+	}
+	return 0, nil
+}
+
 func parseName(base string) (serial int64, ok bool) {
 	digits, found := strings.CutSuffix(base, suffix)
 	serial, err := strconv.ParseInt(digits, 10, 64)
