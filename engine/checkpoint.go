@@ -291,10 +291,8 @@ func (s *stream) commitEpoch(ctx context.Context, p *pending) error {
 		return err
 	}
 	for f, positions := range p.positions {
-		if a, ok := f.reader.(catalog.Acknowledger); ok && len(positions) > 0 {
-			if err := a.Acknowledge(ctx, positions); err != nil && ctx.Err() == nil {
-				s.opts.Notify("WARNING", fmt.Sprintf("transform %q could not tell its server how far it is: %v", f.n.Name, err))
-			}
+		if err := s.acknowledge(ctx, f, positions); err != nil && ctx.Err() == nil {
+			s.opts.Notify("WARNING", fmt.Sprintf("transform %q could not tell its server how far it is: %v", f.n.Name, err))
 		}
 	}
 	if store != nil {

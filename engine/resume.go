@@ -71,8 +71,17 @@ func (s *stream) resume(ctx context.Context) error {
 	if err := s.fits(c); err != nil {
 		return err
 	}
+	for _, f := range s.feeds {
+		var source *state.Source
+		if c != nil {
+			source = c.Source(f.n.Name)
+		}
+		if err := f.resume(ctx, s.opts.Job, s.dirOf("sources", f.n), source); err != nil {
+			return f.n.failure(err)
+		}
+	}
 	if c != nil && s.opts.Restored {
-		if err := s.opts.Store.Decide(c); err != nil { // not before: a savepoint that does not fit is to change nothing
+		if err := s.opts.Store.Decide(c); err != nil { // not before: a savepoint that does not fit, or that a source cannot go back to, is to change nothing
 			return fmt.Errorf("go back to a savepoint: %w", err)
 		}
 	}
@@ -89,15 +98,6 @@ func (s *stream) resume(ctx context.Context) error {
 			}
 		}
 		return err
-	}
-	for _, f := range s.feeds {
-		var source *state.Source
-		if c != nil {
-			source = c.Source(f.n.Name)
-		}
-		if err := f.resume(ctx, s.opts.Job, s.dirOf("sources", f.n), source); err != nil {
-			return f.n.failure(err)
-		}
 	}
 	for _, n := range s.nodes {
 		if c == nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,7 @@ type inbox struct {
 	figures func() []catalog.Metric
 
 	from    int64 // where to begin, of the log, if it is resumed
+	wanted  int64 // the first message that a checkpoint or a savepoint needs
 	resumed bool
 	window  *window
 	log     *intake.Log
@@ -69,14 +71,14 @@ type inbox struct {
 }
 
 var (
-	_ catalog.Resumable    = (*inbox)(nil)
-	_ catalog.Acknowledger = (*inbox)(nil)
-	_ catalog.Partitioned  = (*inbox)(nil)
-	_ catalog.Metered      = (*inbox)(nil)
+	_ catalog.Resumable   = (*inbox)(nil)
+	_ catalog.Keeper      = (*inbox)(nil)
+	_ catalog.Partitioned = (*inbox)(nil)
+	_ catalog.Metered     = (*inbox)(nil)
 )
 
 func newInbox(name string, rows rowsOf) *inbox {
-	b := &inbox{rowsOf: rows, name: name, files: vfs.OS, window: newWindow(windowKeys), largest: defaultMaxBytes}
+	b := &inbox{rowsOf: rows, name: name, files: vfs.OS, window: newWindow(windowKeys), largest: defaultMaxBytes, wanted: math.MaxInt64}
 	b.broken, b.breaks = context.WithCancelCause(context.Background())
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
@@ -95,6 +97,9 @@ func (b *inbox) Resume(_ context.Context, r catalog.Resume) error {
 		}
 		b.from, b.resumed = at, true
 	}
+	if b.dir != "" && b.resumed {
+		return b.open()
+	}
 	return nil
 }
 
@@ -110,8 +115,11 @@ func (b *inbox) ready(ctx context.Context) error {
 	return nil
 }
 
-// begin opens the log, looks through what lies in it, and starts what fills it.
-func (b *inbox) begin(ctx context.Context) error {
+// open opens the log where it is not open yet. A log that does not have what the checkpoint wants is refused.
+func (b *inbox) open() error {
+	if b.log != nil {
+		return nil
+	}
 	o := intake.Options{SegmentBytes: segmentBytes, MaxBytes: inboxDiskBytes}
 	if b.dir == "" {
 		o.MaxBytes = inboxMemoryBytes
@@ -122,6 +130,19 @@ func (b *inbox) begin(ctx context.Context) error {
 	var err error
 	if b.log, err = intake.Open(b.files, b.dir, o); err != nil {
 		return fmt.Errorf("%s: its log: %w", b.name, err)
+	}
+	if b.dir != "" && b.resumed {
+		if err := b.log.SeekTo(b.from); err != nil {
+			return fmt.Errorf("%s: its log: %w", b.name, err)
+		}
+	}
+	return nil
+}
+
+// begin looks through what lies in the log, and starts what fills it.
+func (b *inbox) begin(ctx context.Context) error {
+	if err := b.open(); err != nil {
+		return err
 	}
 	if b.dir != "" {
 		if err := b.window.load(b.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -328,6 +349,9 @@ func (b *inbox) fill(m *catalog.Morsel) error {
 	return nil
 }
 
+// Keep says what is not to be dropped while there is room.
+func (b *inbox) Keep(positions []map[string]string) { b.wanted = intake.Wanted(positions) }
+
 // Acknowledge drops what a checkpoint covers, once its keys are safe.
 func (b *inbox) Acknowledge(_ context.Context, positions map[string]string) error {
 	text, ok := positions[""]
@@ -343,7 +367,7 @@ func (b *inbox) Acknowledge(_ context.Context, positions map[string]string) erro
 			return fmt.Errorf("%s: what it has seen: %w", b.name, err)
 		}
 	}
-	return b.log.Drop(at)
+	return b.log.Drop(at, b.wanted)
 }
 
 // Partitions returns the one there is.

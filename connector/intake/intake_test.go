@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/leat-project/leat/catalog"
 	"github.com/leat-project/leat/internal/vfs"
 )
 
@@ -136,13 +138,13 @@ func TestDropGivesRoom(t *testing.T) {
 	message := strings.Repeat("x", 300)
 	for i := range 100 { // far more than it holds
 		for l.Held() > 3000 {
-			if err := l.Drop(int64(i)); err != nil {
+			if err := l.Drop(int64(i), int64(i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		add(t, l, message)
 	}
-	if err := l.Drop(100); err != nil {
+	if err := l.Drop(100, 100); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
@@ -155,6 +157,37 @@ func TestDropGivesRoom(t *testing.T) {
 	}
 	add(t, l, "next")
 	same(t, rest(t, l), "100=next")
+}
+
+// What someone may go back to stays while it leaves half of the room.
+func TestDropKeepsWhatIsWanted(t *testing.T) {
+	l := open(t, vfs.OS, t.TempDir(), Options{SegmentBytes: 100, MaxBytes: 10_000})
+	message := strings.Repeat("x", 100)
+	for range 20 {
+		add(t, l, message)
+	}
+	if err := l.Drop(20, 5); err != nil || l.First() > 5 || l.First() < 3 {
+		t.Fatalf("it begins at %d: %v", l.First(), err)
+	}
+	for range 40 {
+		add(t, l, message)
+	}
+	if err := l.Drop(60, 5); err != nil || l.First() <= 5 || l.First() >= 55 || l.Held() > 5_000 {
+		t.Fatalf("it begins at %d with %d bytes: %v", l.First(), l.Held(), err)
+	}
+	var p *catalog.Problem
+	err := l.SeekTo(5)
+	if begin := fmt.Sprintf("from %d on", l.First()); !errors.As(err, &p) || !strings.Contains(p.Hint, begin) || !strings.Contains(p.Hint, "state drop") {
+		t.Errorf("%v", err)
+	}
+	if n, err := Messages(vfs.OS, l.dir); err != nil || n != 60-l.First() {
+		t.Errorf("%d messages: %v", n, err)
+	}
+	for want, positions := range map[int64][]map[string]string{math.MaxInt64: nil, 7: {{"": "9"}, {"": "7"}}, 0: {{"": "9"}, nil}} {
+		if got := Wanted(positions); got != want {
+			t.Errorf("%v: %d", positions, got)
+		}
+	}
 }
 
 func TestAppendWaitsWhileFull(t *testing.T) {
@@ -196,7 +229,7 @@ func TestAppendWaitsWhileFull(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := l.Drop(int64(n)); err != nil {
+		if err := l.Drop(int64(n), int64(n)); err != nil {
 			t.Fatal(err)
 		}
 		if dir == "" {
@@ -516,7 +549,7 @@ func BenchmarkAppend(b *testing.B) {
 	for i := range b.N {
 		last = l.Append(b.Context(), "p", 0, nil, message)
 		if i%100_000 == 99_999 {
-			if err := l.Drop(l.End()); err != nil {
+			if err := l.Drop(l.End(), l.End()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/leat-project/leat/catalog"
+	"github.com/leat-project/leat/diag"
 )
 
 // nextBytes is how many bytes of messages Next returns at most, but for the last message.
@@ -197,8 +200,12 @@ func (r *reader) close() {
 // SeekTo says which message Next returns next: one that is held, or the one after the last.
 func (l *Log) SeekTo(offset int64) error {
 	first, end := l.First(), l.End()
-	if offset < first || offset > end {
-		return fmt.Errorf("the log holds messages %d to %d, not %d: it is not the one that the position is of", first, end-1, offset)
+	switch {
+	case offset > end:
+		return fmt.Errorf("the log ends before message %d, and %d is wanted: it is not the one that the position is of", end, offset)
+	case offset < first:
+		return &catalog.Problem{Code: diag.InputChanged, Text: fmt.Sprintf("messages from %d on are wanted, and the log begins at %d: a later checkpoint had covered those between, and they were dropped for want of room", offset, first),
+			Hint: fmt.Sprintf("Nobody else has them. Go on from the newest checkpoint (without --from-savepoint). Or go on without them: leat state rollback goes back, leat state drop --part and the transform's name then forgets its position, and messages from %d on are read.", first)}
 	}
 	if l.dir == "" {
 		if offset != first {

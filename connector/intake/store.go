@@ -28,6 +28,7 @@ type store struct {
 
 type drop struct {
 	before int64
+	wanted int64
 	done   chan error
 }
 
@@ -116,7 +117,7 @@ func (s *store) run() {
 		case <-s.work:
 			s.commit()
 		case d := <-s.drops:
-			d.done <- s.drop(d.before)
+			d.done <- s.drop(d.before, d.wanted)
 		case <-s.stop:
 			s.commit()
 			return
@@ -193,8 +194,9 @@ func (s *store) roll(first int64) (*segment, error) {
 	return made, nil
 }
 
-// drop removes the files all of whose messages lie before an offset. The one that is written is replaced first where that gives back much.
-func (s *store) drop(before int64) error {
+// drop removes the files all of whose messages lie before an offset. The one that is written is replaced first where that gives back much. Files with messages
+// that are wanted stay as long as they leave half of the room.
+func (s *store) drop(before, wanted int64) error {
 	l := s.log
 	active := l.files[len(l.files)-1]
 	if before >= active.end && (active.size >= max(s.segmentBytes/2, headerBytes+1) || active.size > headerBytes && l.Held() > l.max/2) {
@@ -206,7 +208,7 @@ func (s *store) drop(before int64) error {
 		l.held += made.size
 		l.mu.Unlock()
 	}
-	for len(l.files) > 1 && l.files[0].end <= before {
+	for len(l.files) > 1 && l.files[0].end <= before && (l.files[0].end <= wanted || l.Held() > l.max/2) {
 		oldest := l.files[0]
 		if err := l.fs.Remove(oldest.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("file of the log: %w", err)
@@ -229,13 +231,13 @@ func (s *store) close() error {
 	return err
 }
 
-// Drop gives back the room of messages before an offset, which will not be read again. It removes whole files, so some of them may be read again
-// all the same.
-func (l *Log) Drop(before int64) error {
+// Drop gives back the room of messages before an offset. Those from wanted on may be read again, where someone goes back: they stay while they take no more
+// than half of the room. It removes whole files, so some others may be read again all the same.
+func (l *Log) Drop(before, wanted int64) error {
 	if l.store == nil {
 		return nil // what was handed out is gone
 	}
-	d := drop{before: before, done: make(chan error, 1)}
+	d := drop{before: before, wanted: wanted, done: make(chan error, 1)}
 	select {
 	case l.store.drops <- d:
 		return <-d.done

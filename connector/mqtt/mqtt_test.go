@@ -58,7 +58,7 @@ func reading(t *testing.T, s *source, at *catalog.Resume) *reader {
 // begin makes the reader subscribe, and waits until it has.
 func begin(t *testing.T, r *reader) {
 	t.Helper()
-	if r.log == nil {
+	if !r.begun.Load() {
 		if err := r.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type reader struct {
 	options  intake.Options
 	dir      string
 	from     int64 // -1: from the beginning
+	wanted   int64 // the first message that a checkpoint or a savepoint needs
 	clientID string
 	keep     bool // the broker keeps the session
 
@@ -49,14 +51,14 @@ type reader struct {
 }
 
 var (
-	_ catalog.Resumable    = (*reader)(nil)
-	_ catalog.Acknowledger = (*reader)(nil)
-	_ catalog.Partitioned  = (*reader)(nil)
-	_ catalog.Metered      = (*reader)(nil)
+	_ catalog.Resumable   = (*reader)(nil)
+	_ catalog.Keeper      = (*reader)(nil)
+	_ catalog.Partitioned = (*reader)(nil)
+	_ catalog.Metered     = (*reader)(nil)
 )
 
 func newReader(s *source, fields column.Schema) *reader {
-	r := &reader{source: s, fields: fields, files: vfs.OS, from: -1, clientID: s.clientID}
+	r := &reader{source: s, fields: fields, files: vfs.OS, from: -1, wanted: math.MaxInt64, clientID: s.clientID}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	if r.clientID == "" {
 		r.clientID = randomID()
@@ -76,12 +78,16 @@ func (r *reader) Resume(_ context.Context, at catalog.Resume) error {
 			return fmt.Errorf("the checkpoint's position %q is not one of ReadFromMqtt", text)
 		}
 		r.from = from
+		return r.open()
 	}
 	return nil
 }
 
-// start opens the log, and begins to receive.
-func (r *reader) start(ctx context.Context) error {
+// open opens the log where it is not open yet. A log that does not have what the checkpoint wants is refused.
+func (r *reader) open() error {
+	if r.log != nil {
+		return nil
+	}
 	o := r.options
 	if o.MaxBytes == 0 {
 		o.MaxBytes = diskBytes
@@ -94,6 +100,20 @@ func (r *reader) start(ctx context.Context) error {
 		return fmt.Errorf("ReadFromMqtt: %w", err)
 	}
 	r.log = log
+	if r.from >= 0 {
+		if err := log.SeekTo(r.from); err != nil {
+			return fmt.Errorf("ReadFromMqtt: %s: %w", r.dir, err)
+		}
+	}
+	return nil
+}
+
+// start begins to receive.
+func (r *reader) start(ctx context.Context) error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	log := r.log
 	if r.source.dedup != "" {
 		r.seen = newSeen(seenMost)
 		if err := r.recall(ctx); err != nil {
@@ -124,6 +144,9 @@ func (r *reader) recall(ctx context.Context) error {
 		return err
 	}
 	first, end := r.log.First(), r.log.End()
+	if err := r.log.SeekTo(first); err != nil {
+		return err
+	}
 	var entries []intake.Entry
 	for at := first; at < end; at += int64(len(entries)) {
 		if err := r.log.Next(ctx, &entries, morselMessages); err != nil {
@@ -147,7 +170,7 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.log == nil {
+	if !r.begun.Load() {
 		if err := r.start(ctx); err != nil {
 			return err
 		}
@@ -171,6 +194,9 @@ func (r *reader) Next(ctx context.Context, m *catalog.Morsel) error {
 	return nil
 }
 
+// Keep says what is not to be dropped while there is room.
+func (r *reader) Keep(positions []map[string]string) { r.wanted = intake.Wanted(positions) }
+
 // Acknowledge drops from the log what the checkpoint covers.
 func (r *reader) Acknowledge(_ context.Context, positions map[string]string) error {
 	text, ok := positions[""]
@@ -186,7 +212,7 @@ func (r *reader) Acknowledge(_ context.Context, positions map[string]string) err
 			return err
 		}
 	}
-	return r.log.Drop(before)
+	return r.log.Drop(before, r.wanted)
 }
 
 // Partitions returns the one there is.
