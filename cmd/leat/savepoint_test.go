@@ -18,7 +18,7 @@ func TestBackToASavepointOfMessages(t *testing.T) {
 	h.leat(t, "save", "hooks", "early")
 	h.leat(t, "save", "hooks", "other")
 	h.pad = strings.Repeat("x", 1_000_000) // so that files of the log are full
-	for n := 3; n < 13; n++ { // with more checkpoints than are kept
+	for n := 3; n < 13; n++ {              // with more checkpoints than are kept
 		h.post(t, n)
 		h.at(t, n)
 	}
