@@ -190,6 +190,18 @@ func (d *door) wantNobody(t *testing.T) {
 	}
 }
 
+var metricName = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
+// oddMetrics says what is wrong with figures.
+func oddMetrics(all []catalog.Metric) (out []string) {
+	for _, m := range all {
+		if !metricName.MatchString(m.Name) || m.Help == "" {
+			out = append(out, fmt.Sprintf("the figure %q is not in snake case, or does not say what it is: %q", m.Name, m.Help))
+		}
+	}
+	return out
+}
+
 var goroutine = regexp.MustCompile(`(?m)^goroutine (\d+) `)
 
 // stacks returns those of all goroutines, by number.

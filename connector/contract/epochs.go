@@ -277,23 +277,17 @@ func (c *SinkCase) refused(t *testing.T, stream bool) {
 				good = append(good, rows[i])
 			}
 		}
-		var told catalog.Refused
-		l.seq++
-		if err := l.e.Write(t.Context(), batchOf(t, sinkSchema, l.seq, rows)); errors.As(err, &told) {
-			for _, r := range told {
-				c.name(t, named, rows[r.Row][0], r.Err)
-			}
-		} else {
-			l.must("Write", err)
-		}
-		l.must("Flush", l.e.Flush(t.Context()))
-		c.ask(t, l, named)
+		c.offer(t, l, named, rows)
 		if stream {
 			l.commit(epoch, l.cut(epoch)())
 			c.ask(t, l, named)
 		}
 	}
 	if !stream {
+		if syncer, ok := l.w.(catalog.Syncer); ok { // as the engine does, before it asks for the last time
+			l.must("Sync", syncer.Sync(t.Context()))
+			c.ask(t, l, named)
+		}
 		if v, ok := l.w.(catalog.Verifier); ok {
 			l.must("Verify", v.Verify(t.Context()))
 		}
@@ -306,6 +300,68 @@ func (c *SinkCase) refused(t *testing.T, stream bool) {
 	if want := map[int64]int{13: 1, 19: 1, 23: 1, 29: 1, 33: 1, 39: 1}; !maps.Equal(named, want) {
 		t.Errorf("refused were (row: times) %v, wanted %v", named, want)
 	}
+}
+
+// offer writes rows of which some may be refused.
+func (c *SinkCase) offer(t *testing.T, l *life, named map[int64]int, rows [][]column.Value) {
+	t.Helper()
+	var told catalog.Refused
+	b := l.batch(rows)
+	if err := l.e.Write(t.Context(), b); errors.As(err, &told) {
+		for _, r := range told {
+			c.name(t, named, b.Cols[0].Value(int(r.Row)), r.Err)
+		}
+	} else {
+		l.must("Write", err)
+	}
+	l.must("Flush", l.e.Flush(t.Context()))
+	c.ask(t, l, named)
+}
+
+// refusedCrash: what was refused before a checkpoint that is durable is not told again. What was refused since comes again with its rows.
+func (c *SinkCase) refusedCrash(t *testing.T) {
+	x := c.start(t)
+	if x.Refused == "" {
+		t.Skip("it does not refuse rows one by one")
+	}
+	begin := func(epoch int64, staged []byte, named map[int64]int) *life {
+		l := x.open(t, c, true, true, sinkSchema)
+		l.recover(epoch, staged)
+		c.ask(t, l, named)
+		return l
+	}
+	batch := func(from int64) [][]column.Value {
+		rows := numbered(from, 4)
+		rows[2][1] = x.Refused
+		return rows
+	}
+	kept, lost := map[int64]int{}, map[int64]int{}
+	l := begin(0, nil, kept)
+	c.offer(t, l, kept, batch(0))
+	staged := l.cut(1)()
+	c.offer(t, l, lost, batch(10)) // no checkpoint has that, or what was told of it
+	x.crash(l)
+	late := map[int64]int{} // what the server refuses when it commits
+	l = begin(1, staged, late)
+	l.commit(1, staged)
+	c.ask(t, l, late)
+	again := map[int64]int{}
+	c.offer(t, l, again, batch(10))
+	staged = l.cut(2)()
+	c.ask(t, l, again)
+	l.commit(2, staged)
+	c.ask(t, l, again)
+	for id, n := range late {
+		kept[id] += n
+	}
+	for id, n := range again {
+		kept[id] += n
+	}
+	if want := map[int64]int{2: 1, 12: 1}; !maps.Equal(kept, want) {
+		t.Errorf("refused were (row: times) %v, wanted %v", kept, want)
+	}
+	good := append(batch(0)[:2], batch(0)[3], batch(10)[0], batch(10)[1], batch(10)[3])
+	x.wantRows(t, "all but the refused rows", sinkSchema, good)
 }
 
 // ask takes what has been refused so far.

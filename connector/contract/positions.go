@@ -230,6 +230,17 @@ func (c *SourceCase) partitions(t *testing.T) {
 		}
 	}
 	r.stop()
+	r = p.open(t, c, nil)
+	if err := r.reader.(catalog.Resumable).Resume(t.Context(), p.resume(t, nil)); err != nil {
+		t.Fatal(err)
+	}
+	parted = r.reader.(catalog.Partitioned)
+	for _, name := range seen {
+		if parted.CaughtUp(t.Context(), name) {
+			t.Errorf("%q is caught up with, and nothing of it has been read", name)
+		}
+	}
+	r.close()
 }
 
 // acknowledge: what is acknowledged is not asked for again, and all else is there.

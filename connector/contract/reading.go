@@ -111,7 +111,9 @@ func (r *reading) figures() {
 			}
 			r.reader.Progress()
 			if m, ok := r.reader.(catalog.Metered); ok {
-				m.Metrics()
+				for _, why := range oddMetrics(m.Metrics()) {
+					r.complain("%s", why)
+				}
 			}
 			if p, ok := r.reader.(catalog.Partitioned); ok {
 				p.Partitions()

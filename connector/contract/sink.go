@@ -38,6 +38,8 @@ type Target struct {
 	// Types are rows of all types that come back equal; nil: RowSchema alone is tried.
 	Types    column.Schema
 	TypeRows [][]column.Value
+	// TypesConfig is the configuration for rows of Types; nil: Config.
+	TypesConfig map[string]any
 	// Refused is the text of a row that is never taken, by the sink or its server; "": there is none.
 	Refused string
 	// Crash, if any, ends connections as the end of the process does. Else the writer is left as it is.
@@ -91,6 +93,7 @@ func Sink(t *testing.T, c SinkCase) {
 	c.run(t, "Commit", c.commitAtEnd)
 	c.run(t, "Refused", func(t *testing.T) { c.refused(t, true) })
 	if c.Transactional {
+		c.run(t, "RefusedCrash", c.refusedCrash)
 		c.run(t, "Epochs", c.epochs)
 		c.run(t, "NoRows", c.noRows)
 		c.run(t, "Abort", c.abort)
@@ -172,12 +175,29 @@ func numbered(from, n int64) (rows [][]column.Value) {
 func (l *life) write(rows [][]column.Value, flush bool) {
 	l.t.Helper()
 	if len(rows) > 0 {
-		l.seq++
-		l.must("Write", l.e.Write(l.t.Context(), batchOf(l.t, l.schema, l.seq, rows)))
+		l.must("Write", l.e.Write(l.t.Context(), l.batch(rows)))
 	}
 	if flush {
 		l.must("Flush", l.e.Flush(l.t.Context()))
 	}
+}
+
+// batch makes the next batch of rows. Every other one has rows that a filter has taken out.
+func (l *life) batch(rows [][]column.Value) *column.Batch {
+	l.t.Helper()
+	l.seq++
+	if l.seq%2 == 0 {
+		return batchOf(l.t, l.schema, l.seq, rows)
+	}
+	var all [][]column.Value
+	var sel []int32
+	for _, row := range rows {
+		all = append(all, row, row)
+		sel = append(sel, int32(len(all)-1))
+	}
+	b := batchOf(l.t, l.schema, l.seq, all)
+	b.Sel = sel
+	return b
 }
 
 // cut ends an epoch, or says that all so far is to be safe. finish does the rest.
@@ -317,6 +337,9 @@ func (c *SinkCase) types(t *testing.T, stream bool) {
 	if schema == nil {
 		schema, rows = sinkSchema, numbered(0, 20)
 	}
+	if x.TypesConfig != nil && x.Types != nil {
+		x.Config = x.TypesConfig
+	}
 	l := x.open(t, c, stream, false, schema)
 	l.recover(0, nil)
 	for i := range rows {
@@ -342,7 +365,9 @@ func (c *SinkCase) encoders(t *testing.T, stream bool) {
 			case <-time.After(time.Millisecond):
 			}
 			if m, ok := l.w.(catalog.Metered); ok {
-				m.Metrics()
+				for _, why := range oddMetrics(m.Metrics()) {
+					t.Error(why)
+				}
 			}
 		}
 	})
@@ -361,6 +386,7 @@ func (c *SinkCase) encoders(t *testing.T, stream bool) {
 		})
 	}
 	wait.Wait()
+	l.must("Flush of one that was given nothing", l.w.NewEncoder().Flush(t.Context()))
 	l.finish(stream, 1)
 	close(done)
 	look.Wait()

@@ -63,6 +63,7 @@ func Source(t *testing.T, c SourceCase) {
 	}
 	c.run(t, "Ping", pings(nil, true))
 	c.run(t, "PingNobody", pings(c.Config(silentAddress), false))
+	c.run(t, "ReadNobody", c.readNobody)
 	c.run(t, "Interfaces", c.interfaces)
 	c.run(t, "Context", c.context)
 	c.run(t, "ContextAtOnce", c.contextAtOnce)
@@ -153,6 +154,38 @@ func (c *SourceCase) interfaces(t *testing.T) {
 	}
 	if err := r.reader.Close(); err != nil {
 		t.Errorf("Close: %v", err)
+	}
+}
+
+// readNobody: where nobody listens, Next ends with its context, and no error tells the secret.
+func (c *SourceCase) readNobody(t *testing.T) {
+	if !c.Pings {
+		t.Skip("there is no server")
+	}
+	noLeaks(t)
+	s, err := catalog.LookUpConnector(c.Connector).Source(c.Config(silentAddress))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	schema, err := s.Schema(ctx)
+	if err == nil {
+		var r catalog.Reader
+		if r, err = s.Open(ctx, schema); err == nil {
+			for err == nil {
+				err = r.Next(ctx, &catalog.Morsel{})
+			}
+			if closing := r.Close(); closing != nil {
+				t.Errorf("Close: %v", closing)
+			}
+		}
+	}
+	if c.leaks(err) {
+		t.Error("the secret is in the error")
+	}
+	if err == nil {
+		t.Error("rows come, and nobody listens")
 	}
 }
 

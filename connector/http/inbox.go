@@ -68,6 +68,7 @@ type inbox struct {
 	entries []intake.Entry
 	taken   atomic.Int64 // messages that were handed out
 	waiting atomic.Int64 // messages in the log that were not handed out yet
+	counted atomic.Bool  // waiting is known
 }
 
 var (
@@ -152,6 +153,7 @@ func (b *inbox) begin(ctx context.Context) error {
 			return fmt.Errorf("%s: its log: %w", b.name, err)
 		}
 	}
+	b.counted.Store(true)
 	return b.start(ctx)
 }
 
@@ -374,7 +376,9 @@ func (b *inbox) Acknowledge(_ context.Context, positions map[string]string) erro
 func (b *inbox) Partitions() []string { return []string{""} }
 
 // CaughtUp reports whether all messages have been handed out.
-func (b *inbox) CaughtUp(context.Context, string) bool { return b.waiting.Load() <= 0 }
+func (b *inbox) CaughtUp(context.Context, string) bool {
+	return b.counted.Load() && b.waiting.Load() <= 0
+}
 
 // Progress returns how many messages were handed out.
 func (b *inbox) Progress() (done, total int64) { return b.taken.Load(), -1 }
