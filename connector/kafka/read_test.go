@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -438,26 +437,4 @@ func TestReadOutlivesCuts(t *testing.T) {
 	}
 	slices.Sort(want)
 	r.want("rows", r.rows, want...)
-}
-
-func TestReadersLeaveNoGoroutines(t *testing.T) {
-	rig := newRig(t, 1, nil)
-	rig.produce(text(0, "a")...)
-	before := runtime.NumGoroutine()
-	r := rig.begin(rig.source(stringly(nil)), nil).until(1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := r.r.Next(ctx, &catalog.Morsel{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("Next without time: %v", err)
-	}
-	for range 2 {
-		if err := r.r.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for deadline := time.Now().Add(30 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, before %d", runtime.NumGoroutine(), before)
-		}
-	}
 }
