@@ -369,7 +369,13 @@ func (r *run) written() []Written {
 func (n *node) failure(err error) error {
 	var f *diag.Failure
 	if errors.As(err, &f) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		if f != nil && f.Transform == "" {
+		switch {
+		case f == nil || f.Transform != "":
+		case f == err:
+			of := *f // it may be what ended other workers, too
+			of.Transform, of.Place = n.Name, n.Place
+			return &of
+		default:
 			f.Transform, f.Place = n.Name, n.Place
 		}
 		return err

@@ -34,10 +34,11 @@ func (s *stream) watchStop(ctx context.Context, running <-chan struct{}, cancel 
 	}
 }
 
-// stopFailure is the end of a stream that could not stop. What else fails, fails because of it.
+// stopFailure is the end of a stream that could not stop. What else fails, fails because of it, in any worker: it is no failure of a node's.
 type stopFailure struct{ diag.Failure }
 
-func (f *stopFailure) Unwrap() error { return &f.Failure }
+// Unwrap hides that of the failure.
+func (f *stopFailure) Unwrap() error { return context.Canceled }
 
 // ending returns the error that ended the stream.
 func ending(ctx context.Context, err error) error {
