@@ -106,10 +106,14 @@ func (f *firing) aliveOf(b *column.Batch) *column.Batch {
 // settle passes on the groups that fire, and keeps what stays.
 func (e *emitter) settle(ctx context.Context, t *Table, ids []uint32) error {
 	f, w := e.fire, e.agg.in.Window
+	was, closed := closedBy(w, f.From), closedBy(w, f.To)
 	fires, stays := make([]uint32, 0, len(ids)), make([]uint32, 0, len(ids))
 	for _, id := range ids {
 		r := t.groups.row(id)
 		end, rows, seen := int64(r[wordEnd]), int64(r[wordRows]), int64(0)
+		if end <= was { // a row came in time for later ones of its sliding windows
+			continue
+		}
 		if e.agg.panes {
 			seen = int64(r[e.agg.width-1])
 		}
@@ -117,7 +121,7 @@ func (e *emitter) settle(ctx context.Context, t *Table, ids []uint32) error {
 		if fire {
 			fires = append(fires, id)
 		}
-		if end <= f.To-min(w.Lateness, f.To-math.MinInt64) || fire && !w.Accumulating {
+		if end <= closed || fire && !w.Accumulating {
 			continue
 		}
 		if fire && e.agg.panes {
@@ -129,6 +133,14 @@ func (e *emitter) settle(ctx context.Context, t *Table, ids []uint32) error {
 		return err
 	}
 	return e.move(t, stays, f.rest)
+}
+
+// closedBy returns by when windows have ended that take no more rows, given the watermark.
+func closedBy(w plan.Windowing, mark int64) int64 {
+	if mark < math.MinInt64+w.Lateness {
+		return math.MinInt64
+	}
+	return mark - w.Lateness
 }
 
 // move puts groups of one table into another.
