@@ -57,7 +57,7 @@ type partOf struct {
 	wrote  written
 }
 
-// maxParts is how many parts an aggregate has at a checkpoint before they are put together.
+// maxParts is how many parts an aggregate has, beside those that it had when they were put together last, before that is done again.
 const maxParts = 12
 
 // takeNext says when the next checkpoint is due.
@@ -170,7 +170,7 @@ func (s *stream) takeNode(ctx context.Context, n *node, p *pending) error {
 	part := state.Part{Name: s.partName(n), Signature: s.signature(n), Watermark: n.inMark}
 	switch {
 	case n.agg != nil:
-		if len(n.parts) >= maxParts && !n.agg.Rewrites() {
+		if n.crowded() && !n.agg.Rewrites() {
 			if err := s.compact(ctx, n); err != nil {
 				return err
 			}

@@ -85,12 +85,15 @@ func (s *stream) fire(ctx context.Context, n *node, to int64, now time.Time, end
 	counts := touched && (w.Early.Count > 0 || w.Late.Count > 0 || w.Lateness > 0)
 	if delayed || end {
 		n.early = time.Time{}
+	} else if touched {
+		n.startDelay(now)
 	}
+	crowded := n.agg.Rewrites() && n.crowded()
 	passes := to > n.inMark && n.firstEnd() <= to
 	if w.Lateness > 0 && to > n.inMark {
 		passes = true // windows may have to be dropped, too
 	}
-	if passes || counts || delayed || end {
+	if passes || counts || delayed || crowded || end {
 		if err := s.fireGroups(ctx, n, f); err != nil {
 			return err
 		}
@@ -220,8 +223,12 @@ func (r *rest) replace(n *node) error {
 		errs = errors.Join(errs, p.close())
 	}
 	n.tables, n.parts = r.tables, slices.Concat(r.parts...)
+	n.packed = len(n.parts)
 	return errs
 }
+
+// crowded reports whether the state is to be put together: each part is a file, or will be.
+func (n *node) crowded() bool { return len(n.parts) >= n.packed+maxParts }
 
 // dropEnded drops parts whose windows have all fired.
 func (n *node) dropEnded(mark int64) error {
@@ -233,6 +240,7 @@ func (n *node) dropEnded(mark int64) error {
 		errs = errors.Join(errs, p.close())
 		return true
 	})
+	n.packed = min(n.packed, len(n.parts))
 	for i, t := range n.tables {
 		if !t.Empty() && n.agg.LastEnd(t.Ends()) <= mark {
 			n.tables[i] = n.agg.NewTable()

@@ -141,6 +141,9 @@ func (s *stream) restore(n *node, p *state.Part) error {
 			n.parts = append(n.parts, &part{written: written{segment, f}, ends: segment.Ends()})
 		}
 		n.next = n.endAfter(n.inMark)
+		if len(n.parts) > 0 {
+			n.fresh.Store(endMark - 1) // rows may have come since the last pane
+		}
 	case n.keyed != nil:
 		n.inMark = p.Watermark
 		if len(p.Files) != 1 {

@@ -83,10 +83,10 @@ type streamNode struct {
 
 	mu     sync.Mutex
 	parts  []*part // tables and segments beside those that the workers add to
+	packed int     // how many of them there were when they were put together last
 	next   int64   // when the first window of the state ends, as of the last turn
 	fresh  atomic.Int64
 	early  time.Time // when windows with a delay fire next; zero: no row has come
-	lateAt time.Time
 	keyed  *keyed
 }
 

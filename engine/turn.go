@@ -50,7 +50,7 @@ func (s *stream) turnIfDue(ctx context.Context) (wait time.Duration, err error) 
 	if s.turnTook > traceTurns {
 		s.opts.Trace("turn", began, s.turnAt, map[string]any{"checkpoint": take}, nil)
 	}
-	return s.untilTake(s.turnAt), nil
+	return min(turnShare*s.turnTook, maxTurnPause), nil // then it is seen what is due next: the turn may have started delays
 }
 
 // traceTurns is how long a turn takes that is told of.
@@ -125,28 +125,28 @@ func (n *node) nextEnd(groupEnd int64) int64 {
 	return next
 }
 
-// delays returns when windows fire because of the time that has passed.
+// delays returns when windows fire because of the time that has passed, or the rows that have come.
 func (n *node) delays(now time.Time) (any bool, at time.Time) {
+	w, touched := n.agg.Windowing(), n.fresh.Load() != endMark
+	if touched {
+		n.startDelay(now)
+	}
+	if touched && (w.Early.Count > 0 || w.Late.Count > 0 || w.Lateness > 0) { // whether the rows suffice is seen at the turn
+		return true, now
+	}
+	return !n.early.IsZero(), n.early
+}
+
+// startDelay lets the delay of triggers run from when the first row since the last pane is seen.
+func (n *node) startDelay(now time.Time) {
 	w := n.agg.Windowing()
-	if w.Early.Count > 0 || w.Late.Count > 0 || w.Lateness > 0 {
-		if n.fresh.Load() != endMark { // rows have come: whether they suffice is seen at the turn
-			return true, now
-		}
-	}
-	for _, t := range []time.Time{n.early, n.lateAt} {
-		if !t.IsZero() && (!any || t.Before(at)) {
-			any, at = true, t
-		}
-	}
-	if any || w.Early.Delay == 0 && w.Late.Delay == 0 || n.fresh.Load() == endMark {
-		return any, at
-	}
-	delay := w.Early.Delay // the first row since the last pane: the time runs from when it is seen
+	delay := w.Early.Delay
 	if delay == 0 || w.Late.Delay > 0 && w.Late.Delay < delay {
 		delay = w.Late.Delay
 	}
-	n.early = now.Add(time.Duration(delay) * time.Millisecond)
-	return true, n.early
+	if delay > 0 && n.early.IsZero() {
+		n.early = now.Add(time.Duration(delay) * time.Millisecond)
+	}
 }
 
 // advance moves the watermarks and fires what they pass, node by node in the order of the plan. The workers stand still. With end all windows close.
