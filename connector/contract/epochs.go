@@ -34,15 +34,15 @@ func (c *SinkCase) epochs(t *testing.T) {
 	for epoch := int64(1); epoch <= 4; epoch++ {
 		from := epoch * 10
 		l.write(numbered(from-5, 5), true)
-		c.wantCommitted(t, x, fmt.Sprintf("epoch %d is written", epoch), from-10)
+		x.wantSeen(t, fmt.Sprintf("epoch %d is written", epoch), from-10)
 		finish := l.cut(epoch)
 		l.write(numbered(from, 3), true) // of the next one
 		staged := finish()
 		l.write(numbered(from+3, 2), true)
-		c.wantCommitted(t, x, fmt.Sprintf("epoch %d is prepared", epoch), from-10)
+		x.wantSeen(t, fmt.Sprintf("epoch %d is prepared", epoch), from-10)
 		for range 2 {
 			l.commit(epoch, staged)
-			c.wantCommitted(t, x, fmt.Sprintf("epoch %d is committed", epoch), from)
+			x.wantSeen(t, fmt.Sprintf("epoch %d is committed", epoch), from)
 		}
 	}
 	l.commit(5, l.cut(5)())
@@ -223,7 +223,7 @@ func (m *machine) do(step string) {
 		m.durable, m.durableRows, m.staged = m.epoch, m.cutAt, m.pending
 	case "commit":
 		m.l.commit(m.epoch, m.staged)
-		m.c.wantCommitted(m.t, m.x, fmt.Sprintf("epoch %d is committed", m.epoch), m.durableRows)
+		m.x.wantSeen(m.t, fmt.Sprintf("epoch %d is committed", m.epoch), m.durableRows)
 	}
 }
 

@@ -23,9 +23,6 @@ type SinkCase struct {
 	Transactional, Syncs, Cuts, Refuses, Meters bool
 	// BoundedUndo says that a run that ends and is aborted leaves nothing.
 	BoundedUndo bool
-	// Overlaps says that rows of the next epoch, if they are under way when an epoch is committed, may hide some of its rows until they are committed, too:
-	// readers of a log do not pass what is open.
-	Overlaps bool
 	// BoundedOnly says that it is not for streams.
 	BoundedOnly bool
 }
@@ -248,18 +245,6 @@ func (l *life) finish(stream bool, epoch int64) {
 func (x *Target) wantSeen(t *testing.T, when string, n int64) {
 	t.Helper()
 	x.wantRows(t, when, sinkSchema, numbered(0, n))
-}
-
-// wantCommitted is wantSeen while rows of the next epoch are under way.
-func (c *SinkCase) wantCommitted(t *testing.T, x *Target, when string, n int64) {
-	t.Helper()
-	if !c.Overlaps {
-		x.wantSeen(t, when, n)
-		return
-	}
-	if more := less(texts(x.Read(t, sinkSchema)), texts(numbered(0, n))); len(more) > 0 {
-		t.Fatalf("%s: readers see too many: %q", when, more)
-	}
 }
 
 // wantRows waits for rows that are missing: servers may show them some time after they have said that they are there. Rows too many are wrong at once.

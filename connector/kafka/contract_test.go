@@ -84,7 +84,7 @@ func TestContractSink(t *testing.T) {
 		}
 	}
 	exact := sink(nil)
-	exact.Transactional, exact.Overlaps = true, true
+	exact.Transactional = true
 	t.Run("exactly once", func(t *testing.T) { contract.Sink(t, exact) })
 	plain := sink(map[string]any{"exactly_once": false})
 	plain.Syncs, plain.Refuses = true, true

@@ -87,7 +87,7 @@ func (w *exactWriter) send(ctx context.Context, s *slab, block *[]byte) error {
 }
 
 // enter returns the producer that so many rows go to, with its transaction open, and why that is no more. Where that producer's last transaction is still
-// to be committed, it waits for that.
+// to be committed, it waits for that, and where the other's rows are on their way, until they are there.
 func (w *exactWriter) enter(ctx context.Context, rows int64) (p *producer, ended, err error) {
 	for {
 		w.mu.Lock()
@@ -106,6 +106,14 @@ func (w *exactWriter) enter(ctx context.Context, rows int64) (p *producer, ended
 				return nil, nil, context.Cause(ctx)
 			}
 		}
+		if other := w.producers[w.current^1]; other.phase == ending && other.leaving != nil {
+			box := other.leaving
+			w.mu.Unlock()
+			if err := w.await(ctx, other, box); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		if p.phase == idle {
 			if err := w.begin(ctx, p); err != nil {
 				w.mu.Unlock()
@@ -117,6 +125,18 @@ func (w *exactWriter) enter(ctx context.Context, rows int64) (p *producer, ended
 		w.mu.Unlock()
 		return p, ended, nil
 	}
+}
+
+// await waits until the brokers have the rows of an epoch that is ending, so that those of the next come after them: a key keeps its order, and readers of
+// committed rows see all of the epoch. What fails is for who prepares it.
+func (w *exactWriter) await(ctx context.Context, p *producer, box *outbox) error {
+	if err := box.flush(ctx); err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.leaving = nil
+	return nil
 }
 
 // end notes that the open transaction is no more, where err says so. Its rows are kept, and written again by Prepare.
@@ -158,7 +178,7 @@ func (w *exactWriter) Cut(epoch int64) func(context.Context) ([]byte, error) {
 	if p.phase != open {
 		return func(context.Context) ([]byte, error) { return json.Marshal(transaction{Epoch: epoch}) }
 	}
-	p.phase = ending
+	p.phase, p.leaving = ending, p.box
 	w.current ^= 1
 	return func(ctx context.Context) ([]byte, error) { return w.prepare(ctx, p, epoch) }
 }

@@ -42,6 +42,8 @@ type producer struct {
 	stage *stage  // of the open transaction; nil: none is kept
 	ended error   // why the brokers gave up the open transaction; its rows are in the stage alone
 	asked bool    // whether it has been asked if that was another run
+	// leaving is the box that the rows of an ending epoch are in; nil: the brokers have them, or have given them up. w.mu guards it.
+	leaving *outbox
 }
 
 // disconnect gives up the client.
