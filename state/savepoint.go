@@ -91,11 +91,15 @@ func (s *Store) Positions(source string) (all []map[string]string, err error) {
 }
 
 // Restore copies a savepoint's files back, and returns its checkpoint with an epoch of its own. Decide makes it the last one, for which nothing is committed
-// again.
+// again. The savepoint of the last checkpoint is that one, with what its sinks may still have to commit.
 func (s *Store) Restore(name string) (*Checkpoint, error) {
 	c, err := s.Savepoint(name)
 	if err != nil {
 		return nil, err
+	}
+	if last, _, err := s.Load(); err == nil && last != nil && last.Epoch == c.Epoch && last.Taken.Equal(c.Taken) {
+		last.Restored = restored(name, c)
+		return last, nil
 	}
 	from := &Store{fs: s.fs, dir: filepath.Join(s.dir, savepoints, name)}
 	for p := range c.Parts {
@@ -158,12 +162,16 @@ func (s *Store) copyTo(w io.Writer, f File) error {
 	return errors.Join(err, in.Close())
 }
 
-// Rollback makes an older checkpoint the last one, with an epoch of its own. Nothing is committed again for it.
+// Rollback makes an older checkpoint the last one, with an epoch of its own. Nothing is committed again for it. The last one stays what it is: its sinks may
+// still have to commit it.
 func (s *Store) Rollback(epoch int64) (*Checkpoint, error) {
 	c, err := s.Read(epoch)
 	if err != nil {
 		known, _ := s.Epochs()
 		return nil, fmt.Errorf("epoch %d cannot be used (there are: %d): %w", epoch, known, err)
+	}
+	if last, _, err := s.Load(); err == nil && last != nil && last.Epoch == epoch {
+		return c, nil
 	}
 	c.Epoch, c.Sinks = s.NextEpoch(), nil
 	return c, s.Decide(c)

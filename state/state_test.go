@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leat-project/leat/internal/vfs"
 )
@@ -150,7 +151,7 @@ func TestSavepoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	c, _, err := s.Load()
+	c, err := s.Read(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,4 +235,53 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("version %d was read", c.Version)
 		}
 	})
+}
+
+// TestGoingBackToWhatIsNotCommitted goes back to the last checkpoint, by a savepoint or by its epoch, when the machine has crashed before the sinks committed it.
+// Its rows are put out all the same, once, however often it is done.
+func TestGoingBackToWhatIsNotCommitted(t *testing.T) {
+	back := map[string]func(s *Store, c *Checkpoint) (*Checkpoint, error){
+		"savepoint": func(s *Store, c *Checkpoint) (*Checkpoint, error) {
+			if err := s.Save(c, "saved"); err != nil {
+				return nil, err
+			}
+			c, err := s.Restore("saved")
+			if err != nil {
+				return nil, err
+			}
+			return c, s.Decide(c)
+		},
+		"epoch": func(s *Store, c *Checkpoint) (*Checkpoint, error) { return s.Rollback(c.Epoch) },
+	}
+	for name, f := range back {
+		s, err := Open(vfs.OS, fill(t, 2, true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &simSink{server: &server{epoch: 2}, step: func() {}}
+		c := &Checkpoint{Job: "test", Epoch: s.NextEpoch(), Taken: time.Now(), Sinks: []Sink{{Name: "out", Staged: []byte("[7]")}}}
+		if err := s.Decide(c); err != nil {
+			t.Fatal(err)
+		}
+		if c, _, err = s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if c, err = f(s, c); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err := Recover(t.Context(), c, map[string]Participant{"out": sink}); err != nil {
+				t.Fatal(err)
+			}
+			if name == "savepoint" {
+				if err := s.RemoveSavepoint("saved"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if len(sink.rows) != 1 {
+			t.Errorf("%s: the sink has the rows %d, want 7 alone", name, sink.rows)
+		}
+		s.Close()
+	}
 }
