@@ -101,7 +101,9 @@ func (s *stream) takeCheckpoint(ctx context.Context) error {
 	s.takeNext()
 	go func() {
 		defer close(p.done)
-		p.err = s.write(ctx, p)
+		if p.err = s.write(ctx, p); p.err != nil {
+			s.fail(p.err) // a turn may wait for a worker, and that for a sink which waits for this
+		}
 	}()
 	return nil
 }
