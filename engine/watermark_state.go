@@ -112,9 +112,10 @@ func (t *tracker) loadOld(data []byte, nodes []*node) error {
 	return nil
 }
 
+// keyFor finds who puts those rows out, which may be one of several nodes of a transform.
 func keyFor(source, partition string, nodes []*node) partitionKey {
 	for _, n := range nodes {
-		if n.Name == source {
+		if n.Name == source && (len(n.In) == 0 || n.agg != nil || n.keyed != nil) {
 			return partitionKey{n.ID, partition}
 		}
 	}
