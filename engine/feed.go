@@ -69,6 +69,7 @@ func (f *feed) resume(ctx context.Context, job, dir string, s *state.Source) err
 	if s != nil {
 		maps.Copy(f.positions, s.Positions)
 		f.wasEnded = s.Ended && (f.resumable() || !f.n.Out[0].Unbounded) // what cannot be read again is new each time
+		f.eof = f.wasEnded
 		f.taken = s.Morsels
 	}
 	if r, ok := f.reader.(catalog.Resumable); ok {
@@ -83,10 +84,9 @@ func (f *feed) resume(ctx context.Context, job, dir string, s *state.Source) err
 // run reads until the source ends or the context is done. What it has read then and nobody took is dropped: it is read again after a restart.
 func (f *feed) run(ctx context.Context) error {
 	if f.wasEnded {
-		f.end()
 		return nil
 	}
-	for order := int64(0); ; order++ {
+	for order := f.taken; ; order++ { // after those before a restart: without positions it is the rows' place
 		var p *piece
 		select {
 		case p = <-f.free:

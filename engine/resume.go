@@ -107,6 +107,7 @@ func (s *stream) resume(ctx context.Context) error {
 			if err := s.restore(n, p); err != nil {
 				return n.failure(err)
 			}
+			n.reopen()
 		}
 	}
 	s.resumeMarks()
@@ -125,6 +126,18 @@ func (s *stream) resumeMarks() {
 			n.mark = max(n.mark, in)
 		}
 		n.shown.Store(n.mark)
+	}
+}
+
+// reopen lets time begin anew for a node whose input had ended, where more comes: what was piped in is another one, or a source was added.
+func (n *node) reopen() {
+	for _, f := range n.feeds {
+		if !f.ended() && n.inMark == endMark {
+			n.inMark, n.next = noMark, endMark
+		}
+		if !f.ended() && n.mark == endMark {
+			n.mark = noMark
+		}
 	}
 }
 
